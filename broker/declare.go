@@ -1,0 +1,96 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/errandq/errand/topology"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Declare implements [Declarer]. What was declared is declared again on every new
+// connection, in case the server has lost it meanwhile. With Config.NoDeclare it does
+// nothing.
+func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
+	if c.cfg.NoDeclare || t.IsZero() {
+		return nil
+	}
+	for {
+		g, err := c.publish.wait(ctx)
+		if err != nil {
+			return err
+		}
+		err = g.declare(ctx, t)
+		if err == nil {
+			c.mu.Lock()
+			c.declared = topology.Join(c.declared, t)
+			c.mu.Unlock()
+			return nil
+		}
+		if channelOnly(err) || ctx.Err() != nil {
+			return err
+		}
+		// The connection died meanwhile, or the server could not decide in time. Declaring
+		// again is harmless.
+		if !sleep(ctx, reconnectPolicy().NextBackOff()) {
+			return err
+		}
+	}
+}
+
+// declareAgain makes everything once more on a new connection.
+func (c *Conn) declareAgain(g *generation) error {
+	c.mu.Lock()
+	t := c.declared
+	c.mu.Unlock()
+	if t.IsZero() {
+		return nil
+	}
+	return g.declare(c.ctx, t)
+}
+
+// declare makes t on a channel of its own, because an error closes the channel.
+func (g *generation) declare(ctx context.Context, t topology.Topology) error {
+	ch, err := g.channel()
+	if err != nil {
+		return err
+	}
+	defer g.closeChannel(ch)
+	for _, x := range t.Exchanges {
+		if err := g.step(ctx, x.String(), func() error {
+			return ch.ExchangeDeclare(x.Name, x.Kind, true, false, false, false, table(x.Args))
+		}); err != nil {
+			return err
+		}
+	}
+	for _, q := range t.Queues {
+		if err := g.step(ctx, q.String(), func() error {
+			_, err := ch.QueueDeclare(q.Name, true, false, false, false, table(q.Args))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	for _, b := range t.Bindings {
+		if err := g.step(ctx, b.String(), func() error { return bind(ch, b) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bind(ch *amqp.Channel, b topology.Binding) error {
+	if b.ToExchange {
+		return ch.ExchangeBind(b.Destination, b.Key, b.Source, false, nil)
+	}
+	return ch.QueueBind(b.Destination, b.Key, b.Source, false, nil)
+}
+
+func (g *generation) step(ctx context.Context, object string, f func() error) error {
+	if ctx.Err() != nil {
+		return &DeclareError{Object: object, Err: context.Cause(ctx)}
+	}
+	if err := g.call("declare "+object, f); err != nil {
+		return &DeclareError{Object: object, Err: err}
+	}
+	return nil
+}

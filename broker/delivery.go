@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"context"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A Delivery is a message that a queue has handed out. It is answered exactly once, with
+// Ack, Requeue or DeadLetter; until then it counts against the prefetch. Its methods are
+// safe for concurrent use.
+type Delivery struct {
+	Message
+	// Queue is where it was taken from.
+	Queue string
+	// Redelivered says that the message was handed out before, to anybody.
+	Redelivered bool
+	// Deliveries is how often it was handed out before, as far as the server tells: classic
+	// queues only tell whether, which counts as 1.
+	Deliveries int
+
+	session    *session
+	tag        uint64
+	prev, next *Delivery // in the session's list of unanswered ones
+	verdict    verdict
+}
+
+type verdict uint8
+
+const (
+	unanswered verdict = iota
+	acked
+	requeued
+	deadLettered
+)
+
+// Context ends when the delivery can no longer be answered, because its channel or its
+// connection is gone: its cause is then an error that wraps [ErrDeliveryLost]. It also ends
+// with Consume's own context, with that one's cause, and carries that one's values.
+func (d *Delivery) Context() context.Context { return d.session.ctx }
+
+// Ack tells the server that the message is done with. It returns when the answer is
+// recorded; answers that are recorded together are sent together. A message whose answer
+// did not reach the server before the connection died comes again.
+//
+// The error is [ErrDeliveryLost] or [ErrAnswered], and then nothing was sent.
+func (d *Delivery) Ack() error { return d.session.acks.answer(d, acked) }
+
+// Requeue gives the message back to its queue, to be handed out again soon. Errors are
+// those of Ack.
+func (d *Delivery) Requeue() error { return d.session.acks.answer(d, requeued) }
+
+// DeadLetter rejects the message: the server moves it where the queue's dead letters go, or
+// drops it if the queue names no such place. Errors are those of Ack.
+func (d *Delivery) DeadLetter() error { return d.session.acks.answer(d, deadLettered) }
+
+func newDelivery(s *session, a *amqp.Delivery) *Delivery {
+	return &Delivery{
+		Message: Message{
+			Exchange:      a.Exchange,
+			Key:           a.RoutingKey,
+			ID:            a.MessageId,
+			Type:          a.Type,
+			ContentType:   a.ContentType,
+			AppID:         a.AppId,
+			CorrelationID: a.CorrelationId,
+			ReplyTo:       a.ReplyTo,
+			Timestamp:     a.Timestamp,
+			Priority:      a.Priority,
+			Transient:     a.DeliveryMode != amqp.Persistent,
+			Headers:       plain(a.Headers),
+			Body:          a.Body,
+		},
+		Queue:       s.queue,
+		Redelivered: a.Redelivered,
+		Deliveries:  deliveries(a),
+		session:     s,
+		tag:         a.DeliveryTag,
+	}
+}
+
+// deliveries reads the counter that the server's version keeps: x-acquired-count counts
+// every hand-out from 4.3, x-delivery-count does before.
+func deliveries(a *amqp.Delivery) int {
+	for _, header := range [...]string{"x-acquired-count", "x-delivery-count"} {
+		switch n := a.Headers[header].(type) {
+		case int64:
+			return int(n)
+		case int32:
+			return int(n)
+		}
+	}
+	if a.Redelivered {
+		return 1
+	}
+	return 0
+}

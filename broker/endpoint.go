@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// An endpoint is one URL of a server. It holds the password: print it by String.
+type endpoint struct {
+	uri amqp.URI
+	tls *tls.Config // nil for amqp://
+}
+
+// parseEndpoints reads one URL, or several separated by commas.
+func parseEndpoints(urls string, base *tls.Config) ([]endpoint, error) {
+	var es []endpoint
+	for u := range splitURLs(urls) {
+		uri, err := amqp.ParseURI(u)
+		if err != nil {
+			// The parser's error may quote the URL and the password in it.
+			return nil, fmt.Errorf("broker: URL %d of %q is not of the form amqp://user:password@host:port/vhost: %s",
+				len(es)+1, "url", redact(err, u))
+		}
+		e := endpoint{uri: uri}
+		if uri.Scheme == "amqps" {
+			if e.tls, err = tlsConfig(uri, base); err != nil {
+				return nil, fmt.Errorf("broker: %s: %w", e, err)
+			}
+		}
+		es = append(es, e)
+	}
+	return es, nil
+}
+
+// splitURLs splits at commas that another URL follows, so that a password may hold one.
+func splitURLs(urls string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		start := 0
+		for i := range urls {
+			if urls[i] == ',' && strings.HasPrefix(strings.TrimLeft(urls[i+1:], " "), "amqp") {
+				if !yield(strings.TrimSpace(urls[start:i])) {
+					return
+				}
+				start = i + 1
+			}
+		}
+		yield(strings.TrimSpace(urls[start:]))
+	}
+}
+
+func redact(err error, url string) string {
+	if strings.Contains(err.Error(), "@") || strings.Contains(url, "@") && strings.Contains(err.Error(), url) {
+		return "it can't be parsed"
+	}
+	return err.Error()
+}
+
+// String is the endpoint without user and password.
+func (e endpoint) String() string {
+	return fmt.Sprintf("%s://%s/%s", e.uri.Scheme, e.addr(), strings.TrimPrefix(e.uri.Vhost, "/"))
+}
+
+func (e endpoint) addr() string { return net.JoinHostPort(e.uri.Host, strconv.Itoa(e.uri.Port)) }
+
+// tlsConfig is base with what the URI's query says: cacertfile, certfile and keyfile,
+// server_name_indication.
+func tlsConfig(uri amqp.URI, base *tls.Config) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if base != nil {
+		c = base.Clone()
+	}
+	if c.ServerName == "" {
+		c.ServerName = uri.Host
+		if uri.ServerName != "" {
+			c.ServerName = uri.ServerName
+		}
+	}
+	if uri.CACertFile != "" {
+		pem, err := os.ReadFile(uri.CACertFile)
+		if err != nil {
+			return nil, fmt.Errorf("cacertfile: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cacertfile %s: no certificate in it", uri.CACertFile)
+		}
+	}
+	if uri.CertFile != "" || uri.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(uri.CertFile, uri.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("certfile and keyfile: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+// open makes one AMQP connection.
+func (e endpoint) open(ctx context.Context, cfg Config, role string) (*amqp.Connection, *socket, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, "tcp", e.addr())
+	if err != nil {
+		return nil, nil, e.dialError(err)
+	}
+	if e.tls != nil {
+		secure := tls.Client(raw, e.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			raw.Close() //nolint:errcheck // the handshake's error is the one to tell
+			return nil, nil, e.dialError(fmt.Errorf("TLS: %w", err))
+		}
+		raw = secure
+	}
+	s := newSocket(raw, 2*cfg.Heartbeat)
+	// The library's handshake takes no context: the end of ours closes the socket under it.
+	stop := context.AfterFunc(ctx, func() { s.fail(context.Cause(ctx)) })
+	conn, err := amqp.Open(s, amqp.Config{
+		SASL:      []amqp.Authentication{e.auth()},
+		Vhost:     e.uri.Vhost,
+		Heartbeat: cfg.Heartbeat,
+		Locale:    "en_US",
+		// A fresh table each time: the library writes into it.
+		Properties: amqp.Table{"connection_name": cfg.Name + " " + role, "product": "errand"},
+	})
+	if err == nil && stop() {
+		return conn, s, nil
+	}
+	stop()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("no answer to the AMQP handshake: %w", context.Cause(ctx))
+	}
+	s.fail(errSocketClosed)
+	<-s.finished
+	return nil, nil, e.dialError(err)
+}
+
+func (e endpoint) auth() amqp.Authentication {
+	for _, mechanism := range e.uri.AuthMechanism {
+		if strings.EqualFold(mechanism, "external") {
+			return &amqp.ExternalAuth{}
+		}
+	}
+	return e.uri.PlainAuth()
+}
+
+// dialError says in words what kind of failure err is.
+func (e endpoint) dialError(err error) *DialError {
+	d := &DialError{Endpoint: e.String(), Err: err}
+	switch {
+	case errors.Is(err, amqp.ErrCredentials) || code(err) == amqp.AccessRefused:
+		d.hint, d.permanent = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), true
+	case errors.Is(err, amqp.ErrVhost) || code(err) == amqp.NotAllowed:
+		d.hint, d.permanent = fmt.Sprintf("does virtual host %q exist, and may user %q use it?", e.uri.Vhost, e.uri.Username), true
+	case isCertificate(err):
+		d.hint, d.permanent = "the certificate was not accepted: see broker.Config.TLS", true
+	case errors.Is(err, syscall.ECONNREFUSED):
+		d.hint = "is RabbitMQ running there?"
+	}
+	return d
+}
+
+func isCertificate(err error) bool {
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return unverified || notTLS || alert
+}

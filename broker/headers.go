@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// sizeOf is about the number of bytes that v takes in an AMQP field table, and finds what
+// has no form there.
+func sizeOf(v any, depth int) (int, error) {
+	if depth > maxHeaderDepth {
+		return 0, fmt.Errorf("%w: headers nested deeper than %d levels", ErrInvalid, maxHeaderDepth)
+	}
+	switch v := v.(type) {
+	case nil, bool, int8, uint8:
+		return 2, nil
+	case int16, uint16:
+		return 3, nil
+	case int32, uint32, float32:
+		return 5, nil
+	case int, int64, float64, time.Time:
+		return 9, nil
+	case string:
+		return 5 + len(v), nil
+	case []byte:
+		return 5 + len(v), nil
+	case amqp.Decimal:
+		return 6, nil
+	case []any:
+		size := 5
+		for _, item := range v {
+			n, err := sizeOf(item, depth+1)
+			if err != nil {
+				return 0, err
+			}
+			size += n
+		}
+		return size, nil
+	case amqp.Table:
+		return sizeOf(map[string]any(v), depth)
+	case map[string]any:
+		size := 5
+		for key, item := range v {
+			if len(key) > maxShortString {
+				return 0, fmt.Errorf("%w: header name %.40q… of %d bytes, AMQP allows %d", ErrInvalid, key, len(key), maxShortString)
+			}
+			n, err := sizeOf(item, depth+1)
+			if err != nil {
+				return 0, fmt.Errorf("header %q: %w", key, err)
+			}
+			size += 1 + len(key) + n
+		}
+		return size, nil
+	}
+	return 0, fmt.Errorf("%w: a %T has no form in an AMQP header", ErrInvalid, v)
+}
+
+// table is headers in the library's form: nested maps get its type, and plain ints 64 bits,
+// because it would write them with 32. Flat headers, the usual ones, are not copied.
+func table(headers map[string]any) amqp.Table {
+	for _, v := range headers {
+		switch v.(type) {
+		case int, map[string]any, []any:
+			return convert(headers, toLibrary).(amqp.Table)
+		}
+	}
+	return amqp.Table(headers)
+}
+
+// plain is the reverse of table, for what was received.
+func plain(headers amqp.Table) map[string]any {
+	for _, v := range headers {
+		switch v.(type) {
+		case amqp.Table, []any:
+			return convert(headers, toPlain).(map[string]any)
+		}
+	}
+	return headers
+}
+
+func convert(v any, finish func(any) any) any {
+	switch v := v.(type) {
+	case amqp.Table:
+		return convert(map[string]any(v), finish)
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for key, item := range v {
+			m[key] = convert(item, finish)
+		}
+		return finish(m)
+	case []any:
+		s := make([]any, len(v))
+		for i, item := range v {
+			s[i] = convert(item, finish)
+		}
+		return s
+	}
+	return finish(v)
+}
+
+func toLibrary(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return amqp.Table(v)
+	case int:
+		return int64(v)
+	}
+	return v
+}
+
+func toPlain(v any) any { return v }

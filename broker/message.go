@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A Message is one AMQP message with the address that it is sent to, or came by.
+// Its fields mean what AMQP means by them.
+type Message struct {
+	Exchange string
+	Key      string
+
+	ID            string // must not be empty when published: the broker's answers are matched by it
+	Type          string
+	ContentType   string
+	AppID         string
+	CorrelationID string
+	ReplyTo       string
+	Timestamp     time.Time     // to the second; zero means none
+	Expiration    time.Duration // how long a queue keeps the message; zero means no limit
+	Priority      uint8
+	Transient     bool // not written to disk; false means persistent
+
+	// Headers hold strings, booleans, integers, floats, []byte, time.Time, nil, and slices
+	// ([]any) and maps (map[string]any) of them. Unsigned integers above 32 bits have no form
+	// in AMQP.
+	Headers map[string]any
+	Body    []byte
+}
+
+// Limits of a message. AMQP's short strings are 255 bytes; the headers and properties have
+// to fit into one frame, 128 KiB in RabbitMQ's default, or the server closes the whole
+// connection, so half of that is the limit here.
+const (
+	maxShortString = 255
+	maxHeaders     = 64 << 10
+	maxHeaderDepth = 8
+)
+
+// DefaultMaxBody is the largest body that RabbitMQ 4 takes by default, 16 MiB.
+const DefaultMaxBody = 16 << 20
+
+// check finds what would make the library or the server break off the channel or the
+// connection, which other messages share.
+func (m *Message) check(maxBody int) error {
+	if m.ID == "" {
+		return fmt.Errorf("%w: no ID", ErrInvalid)
+	}
+	if len(m.Body) > maxBody {
+		return fmt.Errorf("%w: body of %d bytes, at most %d are allowed", ErrTooLarge, len(m.Body), maxBody)
+	}
+	for _, s := range [...]struct{ name, value string }{
+		{"exchange", m.Exchange}, {"routing key", m.Key}, {"ID", m.ID}, {"type", m.Type},
+		{"content type", m.ContentType}, {"app ID", m.AppID},
+		{"correlation ID", m.CorrelationID}, {"reply-to", m.ReplyTo},
+	} {
+		if len(s.value) > maxShortString {
+			return fmt.Errorf("%w: %s of %d bytes, AMQP allows %d", ErrInvalid, s.name, len(s.value), maxShortString)
+		}
+	}
+	if m.Headers == nil {
+		return nil
+	}
+	size, err := sizeOf(m.Headers, 0)
+	if err != nil {
+		return err
+	}
+	if size > maxHeaders {
+		return fmt.Errorf("%w: headers of %d bytes, at most %d are allowed", ErrTooLarge, size, maxHeaders)
+	}
+	return nil
+}
+
+// publishing is m in the library's form. check has passed.
+func (m *Message) publishing() amqp.Publishing {
+	p := amqp.Publishing{
+		DeliveryMode:  amqp.Persistent,
+		MessageId:     m.ID,
+		Type:          m.Type,
+		ContentType:   m.ContentType,
+		AppId:         m.AppID,
+		CorrelationId: m.CorrelationID,
+		ReplyTo:       m.ReplyTo,
+		Timestamp:     m.Timestamp,
+		Priority:      m.Priority,
+		Headers:       table(m.Headers),
+		Body:          m.Body,
+	}
+	if m.Transient {
+		p.DeliveryMode = amqp.Transient
+	}
+	if m.Expiration > 0 {
+		p.Expiration = fmt.Sprint(max(m.Expiration.Milliseconds(), 1))
+	}
+	return p
+}

@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// window is how many messages a Conn may have sent without an answer. It bounds the memory
+// of both sides, and the returns that can come in at once: the library drops a return when
+// its channel is full. More than a thousand gains nothing (measured), and the library walks
+// all open confirms for each joined one.
+const window = 1024
+
+// A pubChannel is a channel in confirm mode that all callers share.
+type pubChannel struct {
+	gen     *generation
+	ch      *amqp.Channel
+	closes  chan *amqp.Error
+	returns chan amqp.Return
+
+	closeErr func() error // why the channel closed; waits for it to close
+
+	mu        sync.Mutex
+	returned  []amqp.Return // taken from returns, not yet claimed by their senders
+	unclaimed atomic.Int32  // len(returned), readable without mu
+}
+
+// openPub opens a confirm channel on g with room for the returns of n messages in flight.
+func openPub(g *generation, n int) (*pubChannel, error) {
+	ch, err := g.channel()
+	if err != nil {
+		return nil, err
+	}
+	pc := &pubChannel{
+		gen:     g,
+		ch:      ch,
+		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
+		returns: ch.NotifyReturn(make(chan amqp.Return, n)),
+	}
+	pc.closeErr = sync.OnceValue(func() error {
+		if err, ok := <-pc.closes; ok {
+			return err
+		}
+		return ErrClosed
+	})
+	if err := g.call("confirm.select", func() error { return ch.Confirm(false) }); err != nil {
+		g.closeChannel(ch)
+		return nil, err
+	}
+	return pc, nil
+}
+
+// alive reports whether the channel can still be published on.
+func (pc *pubChannel) alive() bool { return !pc.ch.IsClosed() }
+
+// send writes m and returns what its confirm will come to.
+func (pc *pubChannel) send(m *Message) (*amqp.DeferredConfirmation, error) {
+	return pc.ch.PublishWithDeferredConfirm(m.Exchange, m.Key, true, false, m.publishing())
+}
+
+// takeReturn reports whether m, whose confirm has come, was returned as unroutable. The
+// server sends the return first, and the library puts it into the channel before it
+// completes the confirm; so whatever belongs to m is there by now.
+func (pc *pubChannel) takeReturn(m *Message) (reason error) {
+	if len(pc.returns) == 0 && pc.unclaimed.Load() == 0 {
+		return nil
+	}
+	pc.mu.Lock()
+	defer pc.mu.Unlock()
+	for more := true; more; {
+		select {
+		case r, ok := <-pc.returns:
+			if more = ok; ok {
+				r.Body, r.Headers = nil, nil
+				pc.returned = append(pc.returned, r)
+			}
+		default:
+			more = false
+		}
+	}
+	for i, r := range pc.returned {
+		if r.MessageId == m.ID && r.Exchange == m.Exchange && r.RoutingKey == m.Key {
+			pc.returned = append(pc.returned[:i], pc.returned[i+1:]...)
+			reason = fmt.Errorf("%w: the server says %d %s", ErrUnroutable, r.ReplyCode, r.ReplyText)
+			break
+		}
+	}
+	pc.unclaimed.Store(int32(len(pc.returned)))
+	return reason
+}

@@ -1,0 +1,289 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cenkalti/backoff/v4"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Publish implements [Publisher]. All callers share one channel and nobody waits for
+// another's confirm; many messages in one call are sent together and waited for once. A
+// queue that is full, a server that is blocked and an outage are waited for until ctx ends.
+func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
+	errs := make([]error, 0, 1)
+	for i := range ms {
+		if err := ms[i].check(c.cfg.MaxBody); err != nil {
+			errs = append(errs, publishError(&ms[i], err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	b := batch{p: &c.pubs, ctx: ctx, todo: make([]*Message, len(ms))}
+	for i := range ms {
+		b.todo[i] = &ms[i]
+	}
+	return b.run()
+}
+
+// A batch is the messages of one Publish on their way. It goes over them in rounds: each
+// sends everything that is to be sent and takes in the answers; what has to be sent again
+// is left for the next.
+type batch struct {
+	p    *publisher
+	ctx  context.Context
+	todo []*Message // for this round
+	errs []error
+
+	flights []flight // sent and not answered, oldest first
+	again   []*Message
+	alone   []*Message // were in flight when the server closed the channel over one of them
+	nacked  bool       // this round had a refusal
+
+	// unknown counts how often a message was in flight when its connection or channel died:
+	// the server may have taken it.
+	unknown map[*Message]int
+}
+
+// maxCasualties is how often a message may be in flight when the server throws the whole
+// connection out over a protocol error, before it counts as the cause.
+const maxCasualties = 3
+
+// A flight is a message that was sent and waits for its confirm.
+type flight struct {
+	m  *Message
+	pc *pubChannel
+	dc *amqp.DeferredConfirmation
+}
+
+func (b *batch) run() error {
+	var refused *backoff.ExponentialBackOff
+	for len(b.todo) > 0 {
+		b.round()
+		for _, m := range b.alone {
+			b.sendAlone(m)
+		}
+		b.todo, b.again, b.alone = b.again, nil, nil
+		if !b.nacked || len(b.todo) == 0 {
+			continue
+		}
+		// A full queue: more of the same at once would only keep it busy.
+		if refused == nil {
+			refused = reconnectPolicy()
+		}
+		if !sleep(b.ctx, refused.NextBackOff()) {
+			b.giveUpAll(ErrNacked)
+		}
+		b.nacked = false
+	}
+	return errors.Join(b.errs...)
+}
+
+func (b *batch) round() {
+	for i, m := range b.todo {
+		if err := b.send(m); err != nil {
+			b.landAll()
+			b.todo, b.again = append(b.again, b.todo[i:]...), nil
+			b.giveUpAll(err)
+			return
+		}
+	}
+	b.landAll()
+}
+
+// send takes a slot and writes m. Its error is final: ctx is over or the Conn closed.
+func (b *batch) send(m *Message) error {
+	for {
+		pc, err := b.p.channel(b.ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.takeSlot(); err != nil {
+			return err
+		}
+		dc, err := pc.send(m)
+		if err == nil {
+			b.flights = append(b.flights, flight{m, pc, dc})
+			return nil
+		}
+		<-b.p.slots
+		if pc.alive() {
+			// Not the channel but the message: check should have caught it.
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+}
+
+// takeSlot waits for room in the window. A batch that holds slots itself first takes in its
+// own answers, or two of them could wait for each other for ever.
+func (b *batch) takeSlot() error {
+	for {
+		select {
+		case b.p.slots <- struct{}{}:
+			return nil
+		default:
+		}
+		if len(b.flights) > 0 {
+			b.land()
+			continue
+		}
+		select {
+		case b.p.slots <- struct{}{}:
+			return nil
+		case <-b.ctx.Done():
+			return fmt.Errorf("%w: %d messages are waiting for their confirms: %w", ErrNotConnected, window, context.Cause(b.ctx))
+		}
+	}
+}
+
+// land takes in the answer to the oldest flight.
+func (b *batch) land() {
+	f := b.flights[0]
+	b.flights = b.flights[1:]
+	select {
+	case <-f.dc.Done():
+	default:
+		select {
+		case <-f.dc.Done():
+		case <-b.ctx.Done():
+			b.abandon(append([]flight{f}, b.flights...))
+			b.flights = nil
+			return
+		}
+	}
+	<-b.p.slots
+	b.sort(f.m, f.pc, f.dc.Acked())
+}
+
+func (b *batch) landAll() {
+	for len(b.flights) > 0 {
+		b.land()
+	}
+}
+
+// sort decides what an answer, or the end of the channel, means for m.
+func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
+	switch {
+	case acked:
+		if err := pc.takeReturn(m); err != nil {
+			b.fail(m, err)
+		}
+	case pc.alive():
+		b.nacked = true
+		b.again = append(b.again, m)
+	default:
+		b.lost(m, pc.closeErr())
+	}
+}
+
+// lost decides where m goes whose channel died, of err, before its answer came.
+func (b *batch) lost(m *Message, err error) {
+	if b.unknown == nil {
+		b.unknown = map[*Message]int{}
+	}
+	b.unknown[m]++
+	switch {
+	case channelOnly(err):
+		b.alone = append(b.alone, m)
+	case protocolError(err) && b.unknown[m] >= maxCasualties:
+		b.giveUp(m, fmt.Errorf("%w: the server closed the connection %d times while the message was in flight: %w", ErrInvalid, maxCasualties, err))
+	default:
+		b.again = append(b.again, m) // the next connection will do
+	}
+}
+
+// sendAlone sends m on a channel of its own. When the server closes a shared channel over
+// one message, it doesn't say over which; alone, the culprit fails by itself and is told,
+// and the others go through.
+func (b *batch) sendAlone(m *Message) {
+	shared, err := b.p.channel(b.ctx)
+	if err != nil {
+		b.giveUp(m, err)
+		return
+	}
+	pc, err := openPub(shared.gen, 1)
+	if err != nil {
+		b.again = append(b.again, m)
+		return
+	}
+	defer pc.gen.closeChannel(pc.ch)
+	dc, err := pc.send(m)
+	if err != nil {
+		b.again = append(b.again, m)
+		return
+	}
+	select {
+	case <-dc.Done():
+	case <-b.ctx.Done():
+		b.fail(m, b.unconfirmed())
+		return
+	}
+	if !dc.Acked() && !pc.alive() {
+		if err := pc.closeErr(); channelOnly(err) {
+			b.fail(m, culprit(err))
+			return
+		}
+	}
+	b.sort(m, pc, dc.Acked())
+}
+
+// culprit says what the server had against a message.
+func culprit(err error) error {
+	switch code(err) {
+	case amqp.NotFound:
+		return fmt.Errorf("%w: %w", ErrUnroutable, err)
+	case amqp.PreconditionFailed, amqp.ContentTooLarge:
+		return fmt.Errorf("%w, or another property is not allowed: %w", ErrTooLarge, err)
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
+}
+
+// abandon leaves fs to a goroutine of the Conn, because ctx has ended: their slots are free
+// only once the answers have come, or returns could be more than there is room for.
+func (b *batch) abandon(fs []flight) {
+	for _, f := range fs {
+		b.fail(f.m, b.unconfirmed())
+	}
+	p := b.p
+	p.background(func() {
+		for _, f := range fs {
+			<-f.dc.Done() // comes at the latest when the connection ends
+			<-p.slots
+			_ = f.pc.takeReturn(f.m) // nobody is left to be told
+		}
+	})
+}
+
+func (b *batch) unconfirmed() error {
+	return fmt.Errorf("%w: %w", ErrUnconfirmed, context.Cause(b.ctx))
+}
+
+// fail is for what the server has answered, or what was never sent.
+func (b *batch) fail(m *Message, err error) {
+	b.errs = append(b.errs, publishError(m, err))
+}
+
+// giveUp is for the end of ctx or of the Conn: what was in flight before may have arrived.
+func (b *batch) giveUp(m *Message, err error) {
+	if b.unknown[m] > 0 {
+		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	}
+	b.fail(m, err)
+}
+
+func (b *batch) giveUpAll(err error) {
+	if cause := context.Cause(b.ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	for _, m := range b.todo {
+		b.giveUp(m, err)
+	}
+	b.todo = nil
+}
+
+func publishError(m *Message, err error) error {
+	return &PublishError{ID: m.ID, Exchange: m.Exchange, Key: m.Key, Err: err}
+}

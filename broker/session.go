@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// errCancelled: the server ended the consumer and left the channel open.
+var errCancelled = errors.New("consumer cancelled by the server: the queue was deleted, or a delivery stayed unanswered for too long")
+
+// consumerTag may be the same everywhere: a channel has one consumer.
+const consumerTag = "errand"
+
+// A session is one consumer on a channel of its own, from basic.consume to its end. A
+// channel a queue, so that what closes one leaves the others alone.
+type session struct {
+	queue      string
+	gen        *generation
+	ch         *amqp.Channel
+	deliveries <-chan amqp.Delivery
+	closes     chan *amqp.Error
+	cancels    chan string
+	acks       *acks
+
+	ctx  context.Context // of the deliveries
+	lose context.CancelCauseFunc
+	gone chan struct{} // closed when the channel or the consumer has ended by itself
+	err  error         // why; readable once gone is closed
+	over chan struct{} // closed when run ends
+	wg   sync.WaitGroup
+}
+
+func openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
+	s, err := subscribe(g, sub, timeoutArgs(g.version(), sub.MaxTime))
+	if code(err) == amqp.PreconditionFailed && sub.MaxTime > 0 {
+		// A classic queue of 4.3 does not know x-consumer-timeout, and needs none.
+		s, err = subscribe(g, sub, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.ctx, s.lose = context.WithCancelCause(ctx)
+	return s, nil
+}
+
+func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, error) {
+	ch, err := g.channel()
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		queue:   sub.Queue,
+		gen:     g,
+		ch:      ch,
+		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
+		cancels: ch.NotifyCancel(make(chan string, 1)),
+		acks:    newAcks(ch),
+		gone:    make(chan struct{}),
+		over:    make(chan struct{}),
+	}
+	err = g.call("basic.consume", func() error {
+		if err := ch.Qos(max(sub.Prefetch, 1), 0, false); err != nil {
+			return err
+		}
+		s.deliveries, err = ch.Consume(sub.Queue, consumerTag, false, false, false, false, args)
+		return err
+	})
+	if err != nil {
+		g.closeChannel(ch)
+		return nil, err
+	}
+	return s, nil
+}
+
+// run hands out deliveries until the session ends. It returns nil if that was on purpose,
+// and otherwise why it ended; deliveries that are not answered by then are lost.
+func (s *session) run(sub Subscription, deliver func(*Delivery)) error {
+	sending := make(chan struct{})
+	s.wg.Go(func() { s.acks.run(s.over); close(sending) })
+	s.wg.Go(s.watch)
+	for {
+		select {
+		case a, open := <-s.deliveries:
+			if !open {
+				return s.end()
+			}
+			d := newDelivery(s, &a)
+			s.acks.add(d)
+			deliver(d)
+		case <-sub.Drain:
+			return s.drain(sub, sending)
+		case <-s.ctx.Done():
+			return s.drain(sub, sending)
+		}
+	}
+}
+
+// end is for a channel or consumer that has ended by itself.
+func (s *session) end() error {
+	<-s.gone
+	close(s.over)
+	s.wg.Wait()
+	return s.err
+}
+
+// drain stops the deliveries, waits for the answers, and closes the channel.
+func (s *session) drain(sub Subscription, sending <-chan struct{}) error {
+	select {
+	case <-s.gone:
+		return s.end()
+	default:
+	}
+	// If it fails the channel is dead, which the loop below comes to as well.
+	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
+	for a := range s.deliveries {
+		d := newDelivery(s, &a)
+		s.acks.add(d)
+		_ = d.Requeue() // fails if the channel is dead: then the server has it already
+	}
+	s.settle(sub.Settle)
+	close(s.over)
+	<-sending
+	_, _ = s.acks.pass(true) // an error means that the channel is dead, and all goes back
+	s.acks.close()
+	s.gen.closeChannel(s.ch)
+	s.wg.Wait()
+	s.lose(ErrDeliveryLost)
+	return nil
+}
+
+// settle waits until all deliveries are answered or the session is gone; after the end of
+// Consume's context, only for patience.
+func (s *session) settle(patience time.Duration) {
+	idle := s.acks.whenIdle()
+	select {
+	case <-idle:
+		return
+	case <-s.gone:
+		return
+	case <-s.ctx.Done():
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-s.gone:
+	case <-timer.C:
+	}
+}
+
+// watch notices the end of the channel or of the consumer at once, also while deliver
+// blocks, so that handlers hear of it.
+func (s *session) watch() {
+	var err error
+	cancelled := false
+	select {
+	case <-s.over:
+		return
+	case e := <-s.closes:
+		err = closeError(e)
+	case _, cancelled = <-s.cancels:
+		err = errCancelled
+		if !cancelled { // it was closed with the channel
+			err = closeError(<-s.closes)
+		}
+	}
+	s.err = err
+	s.acks.close()
+	s.lose(fmt.Errorf("%w: %w", ErrDeliveryLost, err))
+	close(s.gone)
+	if cancelled {
+		// The server keeps the consumer registered until the channel is closed, and once the
+		// late answer comes would send to it what nobody receives (RabbitMQ issue 17317).
+		s.gen.closeChannel(s.ch)
+	}
+}
+
+func closeError(e *amqp.Error) error {
+	if e == nil {
+		return ErrClosed
+	}
+	return e
+}

@@ -1,0 +1,215 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/errandq/errand/broker"
+)
+
+// Headers of the wire form, version 1. See docs/explanation/wire.md.
+const (
+	prefix          = "errand-"
+	headerAttempt   = prefix + "attempt"
+	headerNotBefore = prefix + "not-before"
+	headerExpiresAt = prefix + "expires-at"
+	headerError     = prefix + "error"
+	headerFailedAt  = prefix + "failed-at"
+	headerReason    = prefix + "reason"
+)
+
+// MaxError is how many bytes of an error's text a job carries.
+const MaxError = 1 << 10
+
+// maxAttempt keeps a hostile attempt number from overflowing anybody's arithmetic.
+const maxAttempt = 1 << 30
+
+// ErrMalformed is wrapped by the errors of [Parse].
+var ErrMalformed = errors.New("job: malformed message")
+
+// Message is the job in its wire form, without an address: a [Sender] adds that.
+func (j Job) Message() broker.Message {
+	return broker.Message{
+		ID:          j.ID,
+		Type:        j.Kind,
+		ContentType: j.ContentType,
+		AppID:       j.AppID,
+		Timestamp:   j.CreatedAt,
+		Priority:    j.Priority,
+		Headers:     j.wireHeaders(),
+		Body:        j.Body,
+	}
+}
+
+func (j Job) wireHeaders() map[string]any {
+	own := j.Attempt > 1 || !j.NotBefore.IsZero() || !j.ExpiresAt.IsZero() || j.Failure != nil
+	if !own {
+		return j.Headers
+	}
+	h := make(map[string]any, len(j.Headers)+6)
+	for name, value := range j.Headers {
+		h[name] = value
+	}
+	if j.Attempt > 1 {
+		h[headerAttempt] = int64(j.Attempt)
+	}
+	if !j.NotBefore.IsZero() {
+		h[headerNotBefore] = j.NotBefore.UnixMilli()
+	}
+	if !j.ExpiresAt.IsZero() {
+		h[headerExpiresAt] = j.ExpiresAt.UnixMilli()
+	}
+	if f := j.Failure; f != nil {
+		h[headerError] = cut(f.Error)
+		h[headerFailedAt] = f.At.UnixMilli()
+		if f.Reason != "" {
+			h[headerReason] = string(f.Reason)
+		}
+	}
+	return h
+}
+
+// cut shortens an error's text to MaxError bytes of valid UTF-8.
+func cut(text string) string {
+	text = strings.ToValidUTF8(text, "�")
+	if len(text) <= MaxError {
+		return text
+	}
+	end := MaxError
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}
+
+// Parse reads a message of the wire form. It takes any message that has a type and sane
+// headers, whoever sent it: what is missing has the defaults of the wire form, an empty ID
+// among them. The Queue is empty, because a message does not say it: see [Job.On]. What is wrong is an error that wraps [ErrMalformed]; the Job then still holds
+// what could be read, enough to put the message aside. It never panics.
+func Parse(m broker.Message) (Job, error) {
+	j := Job{
+		ID:          m.ID,
+		Kind:        m.Type,
+		ContentType: m.ContentType,
+		Body:        m.Body,
+		Priority:    m.Priority,
+		AppID:       m.AppID,
+		CreatedAt:   m.Timestamp,
+		Attempt:     1,
+	}
+	j.Headers = userHeaders(m.Headers)
+	r := reader{headers: m.Headers}
+	if n, ok := r.integer(headerAttempt); ok {
+		if n < 1 || n > maxAttempt {
+			r.failf("header %s is %d, want 1 to %d", headerAttempt, n, maxAttempt)
+		} else {
+			j.Attempt = int(n)
+		}
+	}
+	j.NotBefore = r.time(headerNotBefore)
+	j.ExpiresAt = r.time(headerExpiresAt)
+	if text, ok := r.text(headerError); ok {
+		reason, _ := r.text(headerReason)
+		j.Failure = &Failure{Error: cut(text), At: r.time(headerFailedAt), Reason: Reason(reason)}
+	}
+	if m.Type == "" {
+		r.failf("no type")
+	}
+	return j, r.err
+}
+
+// userHeaders is headers without ours and the broker's own. Those must not be sent again:
+// up to 3.13 RabbitMQ believes an x-death that it is sent, and drops the message as one that
+// goes in circles.
+func userHeaders(headers map[string]any) map[string]any {
+	reserved := 0
+	for name := range headers {
+		if isReserved(name) {
+			reserved++
+		}
+	}
+	if reserved == 0 {
+		return headers
+	}
+	if reserved == len(headers) {
+		return nil
+	}
+	own := make(map[string]any, len(headers)-reserved)
+	for name, value := range headers {
+		if !isReserved(name) {
+			own[name] = value
+		}
+	}
+	return own
+}
+
+// A reader reads headers and keeps the first error.
+type reader struct {
+	headers map[string]any
+	err     error
+}
+
+func (r *reader) failf(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+	}
+}
+
+// integer takes any integer type, because every language's client sends another.
+func (r *reader) integer(name string) (int64, bool) {
+	switch v := r.headers[name].(type) {
+	case nil:
+		return 0, false
+	case int:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	default:
+		r.failf("header %s is a %T, want an integer", name, v)
+		return 0, false
+	}
+}
+
+// maxMillis is the end of the year 9999, beyond which times have no common form.
+const maxMillis = 253402300799999
+
+func (r *reader) time(name string) time.Time {
+	ms, ok := r.integer(name)
+	if !ok {
+		return time.Time{}
+	}
+	if ms < 0 || ms > maxMillis {
+		r.failf("header %s is %d, want milliseconds since 1970", name, ms)
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+func (r *reader) text(name string) (string, bool) {
+	switch v := r.headers[name].(type) {
+	case nil:
+		return "", false
+	case string:
+		return v, true
+	case []byte:
+		return string(v), true
+	default:
+		r.failf("header %s is a %T, want a string", name, v)
+		return "", false
+	}
+}

@@ -1,0 +1,159 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/errandq/errand/job"
+	"github.com/errandq/errand/retry"
+	"github.com/errandq/errand/topology"
+)
+
+// settle answers the delivery of a handler that came to err. What follows is always in this
+// order: first a confirmed copy of the job where it belongs, then the ack of the old one. A
+// crash between the two leaves a duplicate, never a loss.
+func (r *run) settle(err error) {
+	p := r.pool
+	p.complain(r, err)
+	if err == nil {
+		if r.ack() {
+			p.w.stats.done.Add(1)
+		}
+		return
+	}
+	if cause := context.Cause(r.delivery.Context()); cause != nil {
+		// No matter what the handler says: either it isn't ours to answer any more, or the
+		// handler was cut off.
+		r.giveBack(cause)
+		return
+	}
+	if snooze, ok := errors.AsType[*snoozeError](err); ok && topology.HasRetries(p.options...) {
+		if r.again(topology.RoundRetry(snooze.delay), r.job) {
+			p.w.stats.snoozed.Add(1)
+		}
+		return
+	}
+	if _, ok := errors.AsType[*malformedError](err); ok {
+		r.putAside(job.Malformed, err)
+		return
+	}
+	delay, again := retry.Decide(r.reg.retry, r.job.Attempt, err)
+	switch {
+	case retry.IsPermanent(err):
+		r.putAside(job.Permanent, err)
+	case !again:
+		r.putAside(job.Exhausted, err)
+	case !topology.HasRetries(p.options...):
+		r.putAside(job.NoRetry, err)
+	default:
+		r.tryAgain(topology.RoundRetry(delay), err)
+	}
+}
+
+// complain logs what must not go unseen whatever becomes of the job.
+func (p *pool) complain(r *run, err error) {
+	panicked, ok := errors.AsType[*PanicError](err)
+	if ok {
+		p.w.stats.panicked.Add(1)
+		p.log.Error("handler panicked", "kind", r.job.Kind, "job", r.job.ID, "attempt", r.job.Attempt,
+			"err", err, "stack", string(panicked.Stack))
+	}
+}
+
+// tryAgain sends the next attempt.
+func (r *run) tryAgain(delay time.Duration, err error) {
+	next := r.job
+	next.Attempt++
+	next.NotBefore = time.Time{} // the ladder's delay is all there is to wait for
+	next.Failure = &job.Failure{Error: err.Error(), At: time.Now()}
+	if r.again(delay, next) {
+		r.pool.w.stats.retried.Add(1)
+		r.pool.log.Warn("job failed, will be retried", "kind", r.job.Kind, "job", r.job.ID,
+			"attempt", r.job.Attempt, "err", err, "delay", delay)
+	}
+}
+
+// again sends j to run after delay, and acks the delivery.
+func (r *run) again(delay time.Duration, j job.Job) bool {
+	if err := r.pool.w.sender.SendAfter(r.delivery.Context(), delay, j); err != nil {
+		r.noCopy(err)
+		return false
+	}
+	return r.ack()
+}
+
+// putAside sends the job to the dead-letter queue, and acks the delivery.
+func (r *run) putAside(reason job.Reason, err error) {
+	dead := r.job
+	dead.Failure = &job.Failure{Error: err.Error(), At: time.Now(), Reason: reason}
+	if err := r.pool.w.sender.SendDead(r.delivery.Context(), dead); err != nil {
+		r.noCopy(err)
+		return
+	}
+	if r.ack() {
+		r.pool.w.stats.dead.Add(1)
+		r.pool.log.Error("job put aside", "kind", r.job.Kind, "job", r.job.ID,
+			"attempt", r.job.Attempt, "reason", string(reason), "err", err)
+	}
+}
+
+// pauseNoCopy keeps a job that can't be copied and can't be dead-lettered from going round
+// in a hot loop.
+const pauseNoCopy = 5 * time.Second
+
+// noCopy is for a job whose copy could not be published.
+func (r *run) noCopy(err error) {
+	p := r.pool
+	ctx := r.delivery.Context()
+	if cause := context.Cause(ctx); cause != nil {
+		r.giveBack(cause)
+		return
+	}
+	p.log.Error("job could not be copied", "kind", r.job.Kind, "job", r.job.ID, "err", err)
+	if !topology.IsExisting(p.options...) {
+		// RabbitMQ moves the original where its copy should have gone; only the reason is lost.
+		if r.delivery.DeadLetter() == nil {
+			p.w.stats.dead.Add(1)
+		}
+		return
+	}
+	timer := time.NewTimer(pauseNoCopy)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	r.giveBack(err)
+}
+
+// giveBack returns the job to its queue, unless it is lost already.
+func (r *run) giveBack(cause error) {
+	p := r.pool
+	if r.delivery.Requeue() == nil {
+		p.w.stats.requeued.Add(1)
+		p.log.Info("job given back", "kind", r.job.Kind, "job", r.job.ID, "cause", cause)
+		return
+	}
+	r.lost()
+}
+
+// ack says that the job is done with. It returns false if the delivery is lost: then another
+// worker has the job, too.
+func (r *run) ack() bool {
+	if err := r.delivery.Ack(); err != nil {
+		r.lost()
+		return false
+	}
+	if p := r.pool; p.log.Enabled(context.Background(), slog.LevelDebug) {
+		p.log.Debug("job answered", "kind", r.job.Kind, "job", r.job.ID, "attempt", r.job.Attempt)
+	}
+	return true
+}
+
+func (r *run) lost() {
+	p := r.pool
+	p.w.stats.lost.Add(1)
+	p.log.Warn("delivery lost, another worker gets the job", "kind", r.job.Kind, "job", r.job.ID, "attempt", r.job.Attempt)
+}

@@ -1,0 +1,147 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/errandq/errand/broker"
+	"github.com/errandq/errand/topology"
+)
+
+// A pool works one queue.
+type pool struct {
+	w       *Worker
+	queue   string
+	options []topology.Option
+	kinds   map[string]*registration
+	limits  Queue
+	slots   chan struct{} // a running handler holds one, from its start to its very end
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	runs   map[*run]struct{} // that are not over
+	active sync.WaitGroup    // one for each of runs
+	stuck  atomic.Int64      // abandoned handlers that have not returned
+}
+
+func newPool(w *Worker, queue string, options []topology.Option) *pool {
+	limits := w.cfg.limits(queue)
+	return &pool{
+		w:       w,
+		queue:   queue,
+		options: options,
+		kinds:   map[string]*registration{},
+		limits:  limits,
+		slots:   make(chan struct{}, limits.Concurrency),
+		log:     w.cfg.Logger.With("queue", queue),
+		runs:    map[*run]struct{}{},
+	}
+}
+
+// unlimited is what a handler without a timeout counts as, towards RabbitMQ.
+const unlimited = 7 * 24 * time.Hour
+
+// run works the queue until drain is closed and everything is answered. ctx is what the
+// handlers' contexts come from.
+func (p *pool) run(ctx context.Context, drain <-chan struct{}) error {
+	patience := p.w.cfg.cutOff() / 2
+	err := p.w.broker.Consume(ctx, broker.Subscription{
+		Queue:    p.queue,
+		Prefetch: p.limits.Prefetch,
+		Topology: topology.Work(p.w.cfg.Namespace, p.queue, p.options...),
+		MaxTime:  p.maxTime(),
+		Drain:    drain,
+		Settle:   patience,
+	}, p.deliver)
+	if err != nil {
+		err = fmt.Errorf("worker: %w", err)
+	}
+	if left := p.leave(ctx, patience); left > 0 && err == nil {
+		err = fmt.Errorf("worker: queue %q: %d handlers left running: %w", p.queue, left, ErrAbandoned)
+	}
+	return err
+}
+
+// maxTime is how long a delivery may stay unanswered: until one that waits for all before
+// it, each taking its full time, has had its own.
+func (p *pool) maxTime() time.Duration {
+	longest := time.Duration(0)
+	for _, r := range p.kinds {
+		if r.timeout <= 0 {
+			return unlimited
+		}
+		longest = max(longest, r.timeout)
+	}
+	turns := (p.limits.Prefetch + p.limits.Concurrency - 1) / p.limits.Concurrency
+	return time.Duration(turns) * (longest + p.w.cfg.Grace)
+}
+
+// deliver starts a job as soon as there is a slot. Nothing else is received meanwhile.
+func (p *pool) deliver(d *broker.Delivery) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-d.Context().Done():
+		// Lost, or cut off by the shutdown; only in the second case it can be given back.
+		if d.Requeue() == nil {
+			p.w.stats.requeued.Add(1)
+		}
+		return
+	}
+	r := &run{pool: p, delivery: d}
+	p.mu.Lock()
+	p.runs[r] = struct{}{}
+	p.active.Add(1)
+	p.mu.Unlock()
+	go r.work()
+}
+
+// over ends the waiting for r. It returns false if that has ended before.
+func (p *pool) over(r *run) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, there := p.runs[r]; !there {
+		return false
+	}
+	delete(p.runs, r)
+	p.active.Done()
+	return true
+}
+
+// leave waits for what is still running, and returns how many handlers it left behind: those
+// that go on although their context, and the patience after it, has ended.
+func (p *pool) leave(ctx context.Context, patience time.Duration) int64 {
+	finished := make(chan struct{})
+	go func() {
+		p.active.Wait()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-finished:
+		case <-timer.C:
+			for _, r := range p.stillRunning() {
+				if r.handling.Load() { // else it is waiting for the broker, which ctx ends
+					r.abandon()
+				}
+			}
+			<-finished
+		}
+	}
+	return p.stuck.Load()
+}
+
+func (p *pool) stillRunning() []*run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.runs))
+}

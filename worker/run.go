@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/errandq/errand/broker"
+	"github.com/errandq/errand/job"
+	"github.com/errandq/errand/topology"
+)
+
+// A run is one delivery on its way through a handler.
+type run struct {
+	pool     *pool
+	delivery *broker.Delivery
+	job      job.Job
+	reg      *registration
+
+	handling atomic.Bool // the handler was called: job and reg don't change any more
+	settled  atomic.Bool // somebody has taken on the answer: the handler's end, or abandon
+}
+
+// work runs the job and answers the delivery, on a goroutine of its own.
+func (r *run) work() {
+	p := r.pool
+	p.w.stats.running.Add(1)
+	defer func() {
+		p.w.stats.running.Add(-1)
+		if !p.over(r) {
+			p.stuck.Add(-1) // it was abandoned, and has come back
+		}
+		<-p.slots
+	}()
+	if r.accept() {
+		r.handling.Store(true)
+		err := errExited
+		// Deferred, because a handler may end the goroutine: t.FailNow in a test does.
+		defer func() {
+			if r.settled.CompareAndSwap(false, true) {
+				r.settle(err)
+			}
+		}()
+		err = r.call()
+	}
+}
+
+// accept reads the job. It returns false if there is nothing to run, and has answered then.
+func (r *run) accept() bool {
+	p, m := r.pool, &r.delivery.Message
+	if m.Type == "" && topology.IsExisting(p.options...) && len(p.kinds) == 1 {
+		// Whoever fills this queue knows nothing of kinds; there is no doubt which is meant.
+		for kind := range p.kinds {
+			m.Type = kind
+		}
+	}
+	j, err := job.Parse(*m)
+	r.job = j.On(p.queue, p.options...)
+	if r.job.ID == "" {
+		r.job.ID = job.NewID()
+	}
+	if err != nil {
+		r.putAside(job.Malformed, err)
+		return false
+	}
+	now := time.Now()
+	if r.job.Expired(now) {
+		p.w.stats.expired.Add(1)
+		p.log.Info("job expired", "kind", r.job.Kind, "job", r.job.ID, "expired", r.job.ExpiresAt)
+		r.ack()
+		return false
+	}
+	r.reg = p.kinds[r.job.Kind]
+	if r.reg == nil {
+		r.putAside(job.UnknownKind, fmt.Errorf("worker: no handler for kind %.100q on queue %q", r.job.Kind, p.queue))
+		return false
+	}
+	if wait := r.job.NotBefore.Sub(now); wait > 0 && topology.HasRetries(p.options...) {
+		r.again(wait, r.job) // its delay is longer than one trip through the ladder
+		return false
+	}
+	return true
+}
+
+// call runs the handler with its context, and turns a panic and a timeout into errors.
+func (r *run) call() (err error) {
+	ctx := context.WithValue(r.delivery.Context(), jobKey{}, &r.job)
+	if r.reg.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, r.reg.timeout, ErrTimeout)
+		defer cancel()
+		timer := time.AfterFunc(r.reg.timeout+r.pool.w.cfg.Grace, r.abandon)
+		defer timer.Stop()
+	}
+	defer func() {
+		// A nil value is no panic but runtime.Goexit, or nothing at all.
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	err = r.reg.handler(ctx, r.job)
+	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
+		err = fmt.Errorf("%w after %v: %w", ErrTimeout, r.reg.timeout, err)
+	}
+	return err
+}
+
+// abandon gives up on a handler that ignores that its context is done: its job is answered
+// as failed, and nobody waits for it any more. It keeps its slot.
+func (r *run) abandon() {
+	if !r.settled.CompareAndSwap(false, true) {
+		return
+	}
+	p := r.pool
+	p.w.stats.abandoned.Add(1)
+	p.log.Error("handler ignores that its context is done, and is given up", "kind", r.job.Kind, "job", r.job.ID)
+	r.settle(ErrAbandoned)
+	p.stuck.Add(1)
+	if !p.over(r) {
+		p.stuck.Add(-1) // it came back at this very moment
+	}
+}

@@ -1,0 +1,39 @@
+package worker
+
+import "sync/atomic"
+
+// Stats counts what a Worker has done since it was made.
+type Stats struct {
+	Running int64 // handlers that run now, abandoned ones included
+
+	Done      int64 // handlers that returned nil
+	Retried   int64 // failed attempts that another one follows
+	Dead      int64 // jobs put aside, for whatever reason
+	Snoozed   int64
+	Expired   int64 // dropped unrun
+	Requeued  int64 // given back unfinished, at shutdown
+	Lost      int64 // deliveries lost while their handlers ran; other workers have got the jobs
+	Abandoned int64 // handlers that ignored the end of their context
+	Panicked  int64
+}
+
+type counters struct {
+	running, done, retried, dead, snoozed, expired, requeued, lost, abandoned, panicked atomic.Int64
+}
+
+// Stats returns the counters. It may be called at any time.
+func (w *Worker) Stats() Stats {
+	c := &w.stats
+	return Stats{
+		Running:   c.running.Load(),
+		Done:      c.done.Load(),
+		Retried:   c.retried.Load(),
+		Dead:      c.dead.Load(),
+		Snoozed:   c.snoozed.Load(),
+		Expired:   c.expired.Load(),
+		Requeued:  c.requeued.Load(),
+		Lost:      c.lost.Load(),
+		Abandoned: c.abandoned.Load(),
+		Panicked:  c.panicked.Load(),
+	}
+}
