@@ -46,10 +46,11 @@ func (a *acks) add(d *Delivery) {
 	a.tail = d
 }
 
-func (a *acks) answer(d *Delivery, v verdict) error {
+// Answer implements [Answerer].
+func (a *acks) Answer(d *Delivery, v Verdict) error {
 	a.mu.Lock()
 	switch {
-	case d.verdict != unanswered:
+	case d.verdict != Unanswered:
 		a.mu.Unlock()
 		return ErrAnswered
 	case a.closed:
@@ -107,11 +108,11 @@ func (a *acks) pass(all bool) (left bool, err error) {
 		next := d.next
 		contiguous := d == a.head
 		switch {
-		case d.verdict == unanswered:
+		case d.verdict == Unanswered:
 			if !all {
 				next = nil
 			}
-		case d.verdict == acked && contiguous:
+		case d.verdict == Acked && contiguous:
 			upTo = d.tag
 			joined++
 			a.remove(d)
@@ -130,7 +131,7 @@ func (a *acks) pass(all bool) (left bool, err error) {
 
 	// What must not be acked leaves the server's list before the joined ack covers its tag.
 	for _, d := range singles {
-		if d.verdict != acked {
+		if d.verdict != Acked {
 			if err := d.send(a.ch); err != nil {
 				return left, err
 			}
@@ -142,7 +143,7 @@ func (a *acks) pass(all bool) (left bool, err error) {
 		}
 	}
 	for _, d := range singles {
-		if d.verdict == acked {
+		if d.verdict == Acked {
 			if err := d.send(a.ch); err != nil {
 				return left, err
 			}
@@ -154,10 +155,10 @@ func (a *acks) pass(all bool) (left bool, err error) {
 // send answers for one delivery alone.
 func (d *Delivery) send(ch *amqp.Channel) error {
 	switch d.verdict {
-	case requeued:
+	case Requeued:
 		// nack, not reject: from 4.3 on RabbitMQ does not count it as a failed delivery.
 		return ch.Nack(d.tag, false, true)
-	case deadLettered:
+	case DeadLettered:
 		return ch.Reject(d.tag, false)
 	default:
 		return ch.Ack(d.tag, false)

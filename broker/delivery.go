@@ -19,42 +19,62 @@ type Delivery struct {
 	// queues only tell whether, which counts as 1.
 	Deliveries int
 
-	session    *session
+	ctx      context.Context
+	answerer Answerer
+
+	// The rest is kept here for acks, to spare it an allocation a delivery.
 	tag        uint64
-	prev, next *Delivery // in the session's list of unanswered ones
-	verdict    verdict
+	prev, next *Delivery // in the list of unsent answers
+	verdict    Verdict
 }
 
-type verdict uint8
+// A Verdict is the answer to a delivery.
+type Verdict uint8
 
+// The answers.
 const (
-	unanswered verdict = iota
-	acked
-	requeued
-	deadLettered
+	Unanswered Verdict = iota
+	Acked
+	Requeued
+	DeadLettered
 )
+
+// An Answerer takes the answers to the deliveries of a broker. Tests and other brokers make
+// deliveries with one of their own, by [NewDelivery].
+type Answerer interface {
+	// Answer takes the first answer to d, or returns [ErrAnswered], or [ErrDeliveryLost] if
+	// it is too late. It is safe for concurrent use.
+	Answer(d *Delivery, v Verdict) error
+}
+
+// NewDelivery makes a delivery of m from queue, whose answer goes to a and whose context is
+// ctx.
+func NewDelivery(ctx context.Context, queue string, m Message, a Answerer) *Delivery {
+	return &Delivery{Message: m, Queue: queue, ctx: ctx, answerer: a}
+}
 
 // Context ends when the delivery can no longer be answered, because its channel or its
 // connection is gone: its cause is then an error that wraps [ErrDeliveryLost]. It also ends
 // with Consume's own context, with that one's cause, and carries that one's values.
-func (d *Delivery) Context() context.Context { return d.session.ctx }
+func (d *Delivery) Context() context.Context { return d.ctx }
 
 // Ack tells the server that the message is done with. It returns when the answer is
 // recorded; answers that are recorded together are sent together. A message whose answer
 // did not reach the server before the connection died comes again.
 //
 // The error is [ErrDeliveryLost] or [ErrAnswered], and then nothing was sent.
-func (d *Delivery) Ack() error { return d.session.acks.answer(d, acked) }
+func (d *Delivery) Ack() error { return d.answerer.Answer(d, Acked) }
 
 // Requeue gives the message back to its queue, to be handed out again soon. Errors are
 // those of Ack.
-func (d *Delivery) Requeue() error { return d.session.acks.answer(d, requeued) }
+func (d *Delivery) Requeue() error { return d.answerer.Answer(d, Requeued) }
 
 // DeadLetter rejects the message: the server moves it where the queue's dead letters go, or
 // drops it if the queue names no such place. Errors are those of Ack.
-func (d *Delivery) DeadLetter() error { return d.session.acks.answer(d, deadLettered) }
+func (d *Delivery) DeadLetter() error { return d.answerer.Answer(d, DeadLettered) }
 
-func newDelivery(s *session, a *amqp.Delivery) *Delivery {
+// received is a delivery of the library in our form.
+func (s *session) received(a *amqp.Delivery) *Delivery {
 	return &Delivery{
 		Message: Message{
 			Exchange:      a.Exchange,
@@ -74,7 +94,8 @@ func newDelivery(s *session, a *amqp.Delivery) *Delivery {
 		Queue:       s.queue,
 		Redelivered: a.Redelivered,
 		Deliveries:  deliveries(a),
-		session:     s,
+		ctx:         s.ctx,
+		answerer:    s.acks,
 		tag:         a.DeliveryTag,
 	}
 }

@@ -89,7 +89,7 @@ func (s *session) run(sub Subscription, deliver func(*Delivery)) error {
 			if !open {
 				return s.end()
 			}
-			d := newDelivery(s, &a)
+			d := s.received(&a)
 			s.acks.add(d)
 			deliver(d)
 		case <-sub.Drain:
@@ -118,7 +118,7 @@ func (s *session) drain(sub Subscription, sending <-chan struct{}) error {
 	// If it fails the channel is dead, which the loop below comes to as well.
 	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
 	for a := range s.deliveries {
-		d := newDelivery(s, &a)
+		d := s.received(&a)
 		s.acks.add(d)
 		_ = d.Requeue() // fails if the channel is dead: then the server has it already
 	}
