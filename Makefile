@@ -1,0 +1,44 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+GO ?= go
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: demo
+demo: ## set up what is missing and run the main job: PDFs and a backup, workers killed on the way
+	@scripts/setup.sh demo
+	@$(GO) run ./examples/demo
+
+.PHONY: test
+test: ## set up what is missing and run all tests, with the race detector and a real RabbitMQ
+	@scripts/setup.sh test
+	$(GO) vet ./...
+	$(GO) test -race -timeout 10m ./...
+
+.PHONY: unit
+unit: ## the tests that need no RabbitMQ
+	$(GO) test -race -short ./...
+
+.PHONY: integration
+integration: ## the tests that need one
+	@scripts/setup.sh test
+	$(GO) test -race -timeout 10m ./integration ./devserver
+
+.PHONY: bench
+bench: ## errand beside a hand-written amqp091-go loop, in one run
+	@scripts/setup.sh demo
+	$(GO) run ./bench
+
+.PHONY: golden
+golden: ## write the golden files anew: look at the difference before you commit it
+	$(GO) test ./topology ./job -update
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for 30 seconds
+	@for pkg in ./job ./codec; do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; \
+		done; \
+	done

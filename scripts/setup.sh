@@ -1,0 +1,72 @@
+#!/bin/sh
+# Sets up what is missing to run the demo and the tests: Go, a C compiler for the race
+# detector (tests only), clients in other languages (tests only), and a RabbitMQ.
+#
+#   scripts/setup.sh demo|test
+#
+# A RabbitMQ is at hand if AMQP_URL names one, if a Docker engine answers that has the image
+# or can get it, or if rabbitmq-server is installed. Else the system's package manager
+# installs it. Nothing is started here: package devserver does that.
+set -eu
+
+what=${1:?usage: setup.sh demo|test}
+image=${ERRAND_RABBITMQ_IMAGE:-rabbitmq:4-management}
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; elif has sudo; then sudo "$@"; else
+		die "installing needs root: run as root, or install sudo"
+	fi
+}
+
+# install DEBIAN-PACKAGES BREW-PACKAGES
+install() {
+	if has apt-get; then
+		say "installing $1 by apt-get"
+		[ -n "${updated:-}" ] || as_root apt-get update -qq
+		updated=1
+		# shellcheck disable=SC2086 # a list of packages
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >/dev/null
+	elif has brew && [ -n "$2" ]; then
+		say "installing $2 by brew"
+		# shellcheck disable=SC2086
+		brew install --quiet $2
+	else
+		return 1
+	fi
+}
+
+rabbitmq_server() {
+	has rabbitmq-server && return
+	for dir in /usr/lib/rabbitmq/bin /usr/sbin /opt/homebrew/sbin /usr/local/sbin; do
+		[ -x "$dir/rabbitmq-server" ] && return
+	done
+	return 1
+}
+
+container() {
+	has docker && timeout 10 docker info >/dev/null 2>&1 || return 1
+	timeout 10 docker image inspect "$image" >/dev/null 2>&1 || timeout 180 docker pull -q "$image" >/dev/null 2>&1
+}
+
+has go || die "Go is missing: install it from https://go.dev/dl (1.26 or newer)"
+go version >/dev/null || die "this Go can't be used: install 1.26 or newer from https://go.dev/dl"
+
+if [ "$what" = test ]; then
+	has cc || has gcc || install "gcc libc6-dev" "" || die "a C compiler is missing, which go test -race needs: install gcc or clang"
+fi
+
+if [ -n "${AMQP_URL:-}" ]; then
+	say "RabbitMQ: the server that AMQP_URL names"
+elif container; then
+	say "RabbitMQ: a container of $image"
+elif rabbitmq_server; then
+	say "RabbitMQ: the installed rabbitmq-server"
+else
+	install rabbitmq-server rabbitmq || die "no RabbitMQ: set AMQP_URL, start Docker, or install rabbitmq-server"
+	rabbitmq_server || die "rabbitmq-server was installed and can't be found: set AMQP_URL instead"
+	say "RabbitMQ: rabbitmq-server, just installed; we start nodes of our own, its system service is not needed"
+fi
