@@ -31,7 +31,8 @@ type Conn struct {
 // Dial connects to the server that url names: amqp://user:password@host:port/vhost, or
 // amqps for TLS. Several URLs, separated by commas, are the nodes of one cluster; they are
 // tried in random order. Parts that are missing have the defaults guest, guest, localhost,
-// 5672 (5671 for TLS) and /. The virtual host "/" is an empty path.
+// 5672 (5671 for TLS) and /; an empty url means amqp://localhost, so that the URL may come
+// straight from os.Getenv("AMQP_URL").
 //
 // A server that is not up yet is waited for, 15 seconds or until ctx ends. A wrong password,
 // a virtual host that does not exist and a certificate that can't be verified are errors at

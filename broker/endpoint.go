@@ -21,15 +21,20 @@ type endpoint struct {
 	tls *tls.Config // nil for amqp://
 }
 
+// defaultURL is what no URL at all means.
+const defaultURL = "amqp://localhost"
+
 // parseEndpoints reads one URL, or several separated by commas.
 func parseEndpoints(urls string, base *tls.Config) ([]endpoint, error) {
+	if strings.TrimSpace(urls) == "" {
+		urls = defaultURL
+	}
 	var es []endpoint
 	for u := range splitURLs(urls) {
 		uri, err := amqp.ParseURI(u)
 		if err != nil {
-			// The parser's error may quote the URL and the password in it.
-			return nil, fmt.Errorf("broker: URL %d of %q is not of the form amqp://user:password@host:port/vhost: %s",
-				len(es)+1, "url", redact(err, u))
+			// The parser's error may quote the URL, and the password in it.
+			return nil, fmt.Errorf("broker: URL number %d is not of the form amqp://user:password@host:port/vhost: %s", len(es)+1, redact(err))
 		}
 		e := endpoint{uri: uri}
 		if uri.Scheme == "amqps" {
@@ -58,8 +63,8 @@ func splitURLs(urls string) func(yield func(string) bool) {
 	}
 }
 
-func redact(err error, url string) string {
-	if strings.Contains(err.Error(), "@") || strings.Contains(url, "@") && strings.Contains(err.Error(), url) {
+func redact(err error) string {
+	if strings.Contains(err.Error(), "://") {
 		return "it can't be parsed"
 	}
 	return err.Error()

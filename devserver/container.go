@@ -1,0 +1,181 @@
+package devserver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/testcontainers/testcontainers-go"
+)
+
+// reaperImage is that of testcontainers' version in go.mod; a test compares them.
+const reaperImage = "testcontainers/ryuk:0.14.0"
+
+// startContainer runs a node in a container.
+func startContainer(ctx context.Context, o Options, m machine) (*Server, error) {
+	e, err := findEngine(ctx, m.engines)
+	if err != nil {
+		return nil, err
+	}
+	image := cmp.Or(o.Image, m.image, DefaultImage)
+	s, err := runContainer(ctx, e, image, o)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return s, nil
+}
+
+func runContainer(ctx context.Context, e engine, image string, o Options) (s *Server, err error) {
+	if err := e.ensureImage(ctx, image); err != nil {
+		return nil, err
+	}
+	if err := e.withoutReaper(ctx); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	c := &containerNode{engine: e}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("image %s: %w", image, err), c.stop())
+		}
+	}()
+	conf := settings{
+		dir: containerDir, user: "errand", password: random(12),
+		address: "0.0.0.0", amqp: 5672, manage: 15672, extra: o.Config,
+	}
+	if err := c.create(ctx, image, conf, cmp.Or(o.Logger, slog.Default())); err != nil {
+		return nil, err
+	}
+	amqp, manage, err := c.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.ready = func(ctx context.Context) (string, error) {
+		return waitReady(ctx, conf.url(amqp), c.manage, c.tether.alive)
+	}
+	c.gone = func(ctx context.Context) error { return waitGone(ctx, conf.url(amqp)) }
+	c.manage = newManagement("http://"+manage, conf.user, conf.password)
+	version, err := c.ready(ctx)
+	if err != nil {
+		return nil, errors.Join(err, excerpt(c.tether.log.String()))
+	}
+	how := fmt.Sprintf("RabbitMQ %s in a container of %s, at %s, ready in %.1f s",
+		version, image, amqp, time.Since(began).Seconds())
+	return newServer(conf.url(amqp).String(), how, c.manage, c), nil
+}
+
+// containerNode is a node in a container.
+type containerNode struct {
+	engine    engine
+	container *testcontainers.DockerContainer
+	tether    *tether
+	manage    *management
+	ready     func(context.Context) (version string, err error)
+	gone      func(context.Context) error
+
+	restarting sync.Mutex // held by restart and stop
+}
+
+// create creates the container, attaches to it and starts it. What exists after an error
+// is for stop to remove.
+func (c *containerNode) create(ctx context.Context, image string, conf settings, log *slog.Logger) (err error) {
+	env := conf.environ()
+	env["RABBITMQ_NODENAME"] = "errand@localhost"
+	env["RABBITMQ_PID_FILE"] = path.Join(conf.dir, "broker.pid")
+	var files []testcontainers.ContainerFile
+	for name, text := range conf.files() {
+		files = append(files, testcontainers.ContainerFile{
+			Reader: strings.NewReader(text), ContainerFilePath: path.Join(conf.dir, name), FileMode: 0o400,
+		})
+	}
+	c.container, err = testcontainers.Run(ctx, image,
+		testcontainers.WithLogger(debugLogger{log}),
+		testcontainers.WithEnv(maps.Clone(env)),
+		testcontainers.WithFiles(files...),
+		testcontainers.WithEntrypoint("/bin/sh", "-c", containerScript),
+		testcontainers.WithExposedPorts("5672/tcp", "15672/tcp"),
+		testcontainers.WithConfigModifier(func(config *container.Config) {
+			config.User = "0"
+			config.OpenStdin, config.StdinOnce = true, true
+		}),
+		testcontainers.WithHostConfigModifier(func(config *container.HostConfig) { config.AutoRemove = true }),
+		testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
+			PostCreates: []testcontainers.ContainerHook{func(ctx context.Context, created testcontainers.Container) (err error) {
+				c.tether, err = attach(ctx, c.engine, created.GetContainerID())
+				return err
+			}},
+		}))
+	return err
+}
+
+// addresses returns host:port of the two listeners as they are seen from here.
+func (c *containerNode) addresses(ctx context.Context) (amqp, manage string, err error) {
+	host, err := c.container.Host(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if host == "localhost" {
+		host = "127.0.0.1" // whatever else the name may mean, the engine listens there
+	}
+	var at [2]string
+	for i, port := range []string{"5672/tcp", "15672/tcp"} {
+		mapped, err := c.container.MappedPort(ctx, port)
+		if err != nil {
+			return "", "", err
+		}
+		at[i] = net.JoinHostPort(host, mapped.Port())
+	}
+	return at[0], at[1], nil
+}
+
+func (c *containerNode) restart(ctx context.Context) error {
+	c.restarting.Lock()
+	defer c.restarting.Unlock()
+	if err := c.tether.order(orderKill); err != nil {
+		return err
+	}
+	if err := c.gone(ctx); err != nil {
+		return err
+	}
+	c.tether.log.reset()
+	if err := c.tether.order(orderStart); err != nil {
+		return err
+	}
+	if _, err := c.ready(ctx); err != nil {
+		return errors.Join(err, excerpt(c.tether.log.String()))
+	}
+	return nil
+}
+
+func (c *containerNode) stop() error {
+	c.restarting.Lock()
+	defer c.restarting.Unlock()
+	if c.manage != nil {
+		c.manage.close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	// Without a stop timeout: there is nothing in it that anybody wants to keep.
+	err := testcontainers.TerminateContainer(c.container, testcontainers.StopContext(ctx), testcontainers.StopTimeout(0))
+	if c.tether != nil {
+		c.tether.close()
+	}
+	return errors.Join(err, c.engine.Close())
+}
+
+// debugLogger takes what testcontainers tells about its progress.
+type debugLogger struct{ *slog.Logger }
+
+// Printf implements the Logger of testcontainers.
+func (l debugLogger) Printf(format string, args ...any) {
+	l.Debug("testcontainers", "says", strings.TrimSpace(fmt.Sprintf(format, args...)))
+}

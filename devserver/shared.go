@@ -1,0 +1,106 @@
+package devserver
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+)
+
+// sharedStartTimeout covers the pulling of an image and a slow machine.
+const sharedStartTimeout = 4 * time.Minute
+
+// Shared is one server for all tests of a package, started by the first that asks for it.
+// Its methods may be called from parallel tests. Make it with [NewShared], and stop it by
+// running the tests through Main or Wrap.
+type Shared struct {
+	start func() (*Server, error)
+	stop  func() error
+}
+
+// NewShared returns a server that is not started yet.
+func NewShared(o Options) *Shared {
+	var mu sync.Mutex // guards started
+	var started *Server
+	return &Shared{
+		start: sync.OnceValues(func() (*Server, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), sharedStartTimeout)
+			defer cancel()
+			s, err := Start(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			started = s
+			return s, err
+		}),
+		stop: func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if started == nil {
+				return nil
+			}
+			return started.Stop()
+		},
+	}
+}
+
+// Runner is *testing.M, or what wraps one.
+type Runner interface{ Run() int }
+
+// Main runs the tests, stops the server, and returns the exit code:
+//
+//	func TestMain(m *testing.M) { os.Exit(rabbit.Main(m)) }
+func (s *Shared) Main(m Runner) int { return s.Wrap(m).Run() }
+
+// Wrap returns a Runner that runs the tests and then stops the server, for use with
+// another TestMain helper:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(rabbit.Wrap(m)) }
+func (s *Shared) Wrap(m Runner) Runner { return wrapped{s, m} }
+
+type wrapped struct {
+	shared *Shared
+	tests  Runner
+}
+
+func (w wrapped) Run() int {
+	code := w.tests.Run()
+	if err := w.shared.stop(); err != nil {
+		println(err.Error()) // stderr: there is no test any more that could fail
+		return max(code, 1)
+	}
+	return code
+}
+
+// Server returns the server, starting it if need be. Where none can be had it fails the
+// test, or skips it in short mode, with the reason.
+func (s *Shared) Server(tb testing.TB) *Server {
+	tb.Helper()
+	server, err := s.start()
+	if err != nil && testing.Short() {
+		tb.Skipf("skipped in short mode: %v", err)
+	}
+	if err != nil {
+		tb.Fatalf("%v\n(go test -short skips the tests that need a RabbitMQ)", err)
+	}
+	return server
+}
+
+// URL returns the URL of a fresh vhost, which is deleted with all that is in it when the
+// test ends. For the server of AMQP_URL see [Server.NewVhost].
+func (s *Shared) URL(tb testing.TB) string {
+	tb.Helper()
+	server := s.Server(tb)
+	url, err := server.NewVhost(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		// The test's own context is done by now.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 30*time.Second)
+		defer cancel()
+		if err := server.DeleteVhost(ctx, url); err != nil {
+			tb.Errorf("%v", err)
+		}
+	})
+	return url
+}
