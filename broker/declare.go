@@ -15,8 +15,12 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 		return nil
 	}
 	for {
-		g, err := c.publish.wait(ctx)
+		link := c.declareLink()
+		g, err := link.wait(ctx)
 		if err != nil {
+			return err
+		}
+		if err := g.whenFree(ctx); err != nil {
 			return err
 		}
 		err = g.declare(ctx, t)
@@ -35,6 +39,15 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			return err
 		}
 	}
+}
+
+// declareLink prefers the consuming connection, because under a memory alarm the server
+// leaves the publishing one without answers. A program that only publishes has no other.
+func (c *Conn) declareLink() *link {
+	if s := c.consume.snapshot().State; s == Connecting || s == Connected {
+		return c.consume
+	}
+	return c.publish
 }
 
 // declareAgain makes everything once more on a new connection.

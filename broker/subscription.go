@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/errandq/errand/topology"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -38,71 +39,71 @@ const healthy = 10 * time.Second
 
 // Consume implements [Consumer].
 func (c *Conn) Consume(ctx context.Context, s Subscription, deliver func(*Delivery)) error {
-	if err := c.Declare(ctx, s.Topology); err != nil {
-		return err
-	}
 	link := c.consumeLink()
+	soft, stop := context.WithCancel(ctx) // ends with ctx or s.Drain
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-s.Drain:
+			stop()
+		case <-soft.Done():
+		}
+	})
+	defer wg.Wait()
+	defer stop()
+
+	err := c.Declare(soft, s.Topology)
+	if err == nil {
+		err = c.consumeOn(ctx, soft, link, s, deliver)
+	}
+	if soft.Err() != nil && !errors.Is(err, ErrClosed) {
+		return nil // ended on purpose, whatever it was in the middle of
+	}
+	return err
+}
+
+// consumeOn runs one session after the other until soft ends.
+func (c *Conn) consumeOn(ctx, soft context.Context, link *link, s Subscription, deliver func(*Delivery)) error {
 	log := c.cfg.Logger.With("queue", s.Queue)
 	wait := reconnectPolicy()
 	for worked := false; ; {
-		g, err := link.wait(ctx)
+		g, err := link.wait(soft)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 		began := time.Now()
 		session, err := openSession(ctx, g, s)
-		if err == nil {
-			if advice := timeoutAdvice(g.version(), g.endpoint.uri.Vhost, s.Queue, s.MaxTime); advice != "" && !worked {
-				log.Warn("jobs may run longer than RabbitMQ lets a delivery stay unanswered", "timeout", s.MaxTime, "remedy", advice)
+		switch {
+		case err == nil:
+			if !worked {
+				c.advise(g, s, log)
 			}
 			worked = true
 			if err = session.run(s, deliver); err == nil {
-				return nil // ended on purpose
+				return nil
 			}
 			if time.Since(began) > healthy {
 				wait.Reset()
 			}
-		} else if !worked && channelOnly(err) {
+		case !worked && channelOnly(err):
 			return fmt.Errorf("broker: consume %q: %w", s.Queue, err)
 		}
-		if ended(ctx, s.Drain) {
+		if soft.Err() != nil {
 			return nil
 		}
 		log.Warn("consuming interrupted", "err", err)
 		if code(err) == amqp.NotFound || errors.Is(err, errCancelled) {
-			if err := c.Declare(ctx, s.Topology); err != nil {
+			if err := c.Declare(soft, s.Topology); err != nil {
 				log.Warn("declaring the queue again failed", "err", err)
 			}
 		}
-		if !pause(ctx, s.Drain, wait) {
-			return nil
-		}
+		sleep(soft, wait.NextBackOff())
 	}
 }
 
-func ended(ctx context.Context, drain <-chan struct{}) bool {
-	select {
-	case <-ctx.Done():
-		return true
-	case <-drain:
-		return true
-	default:
-		return false
+// advise warns of deliveries that may take longer than the server lets them.
+func (c *Conn) advise(g *generation, s Subscription, log *slog.Logger) {
+	if advice := timeoutAdvice(g.version(), g.endpoint.uri.Vhost, s.Queue, s.MaxTime); advice != "" {
+		log.Warn("jobs may run longer than RabbitMQ lets a delivery stay unanswered", "timeout", s.MaxTime, "remedy", advice)
 	}
-}
-
-// pause waits before the next try, or returns false if the consuming is to end.
-func pause(ctx context.Context, drain <-chan struct{}, b *backoff.ExponentialBackOff) bool {
-	t := time.NewTimer(b.NextBackOff())
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-	case <-drain:
-	}
-	return false
 }

@@ -21,7 +21,8 @@ type pool struct {
 	options []topology.Option
 	kinds   map[string]*registration
 	limits  Queue
-	slots   chan struct{} // a running handler holds one, from its start to its very end
+	drain   <-chan struct{} // closed at shutdown; set by run
+	slots   chan struct{}   // a running handler holds one, from its start to its very end
 	log     *slog.Logger
 
 	mu     sync.Mutex
@@ -50,6 +51,7 @@ const unlimited = 7 * 24 * time.Hour
 // run works the queue until drain is closed and everything is answered. ctx is what the
 // handlers' contexts come from.
 func (p *pool) run(ctx context.Context, drain <-chan struct{}) error {
+	p.drain = drain
 	patience := p.w.cfg.cutOff() / 2
 	err := p.w.broker.Consume(ctx, broker.Subscription{
 		Queue:    p.queue,
@@ -85,12 +87,18 @@ func (p *pool) maxTime() time.Duration {
 // deliver starts a job as soon as there is a slot. Nothing else is received meanwhile.
 func (p *pool) deliver(d *broker.Delivery) {
 	select {
+	case <-p.drain: // a free slot must not win against it
+		p.refuse(d)
+		return
+	default:
+	}
+	select {
 	case p.slots <- struct{}{}:
+	case <-p.drain:
+		p.refuse(d)
+		return
 	case <-d.Context().Done():
-		// Lost, or cut off by the shutdown; only in the second case it can be given back.
-		if d.Requeue() == nil {
-			p.w.stats.requeued.Add(1)
-		}
+		p.refuse(d)
 		return
 	}
 	r := &run{pool: p, delivery: d}
@@ -99,6 +107,13 @@ func (p *pool) deliver(d *broker.Delivery) {
 	p.active.Add(1)
 	p.mu.Unlock()
 	go r.work()
+}
+
+// refuse gives back a job that was not started. If it is lost already it needs no more.
+func (p *pool) refuse(d *broker.Delivery) {
+	if d.Requeue() == nil {
+		p.w.stats.requeued.Add(1)
+	}
 }
 
 // over ends the waiting for r. It returns false if that has ended before.

@@ -51,6 +51,10 @@ func (r *run) work() {
 // accept reads the job. It returns false if there is nothing to run, and has answered then.
 func (r *run) accept() bool {
 	p, m := r.pool, &r.delivery.Message
+	if cause := context.Cause(r.delivery.Context()); cause != nil {
+		r.giveBack(cause) // lost between its arrival and now
+		return false
+	}
 	if m.Type == "" && topology.IsExisting(p.options...) && len(p.kinds) == 1 {
 		// Whoever fills this queue knows nothing of kinds; there is no doubt which is meant.
 		for kind := range p.kinds {
