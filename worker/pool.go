@@ -22,6 +22,7 @@ type pool struct {
 	kinds   map[string]*registration
 	limits  Queue
 	drain   <-chan struct{} // closed at shutdown; set by run
+	idle    chan *run       // goroutines that have finished a job wait here for the next
 	slots   chan struct{}   // a running handler holds one, from its start to its very end
 	log     *slog.Logger
 
@@ -39,6 +40,7 @@ func newPool(w *Worker, queue string, options []topology.Option) *pool {
 		options: options,
 		kinds:   map[string]*registration{},
 		limits:  limits,
+		idle:    make(chan *run),
 		slots:   make(chan struct{}, limits.Concurrency),
 		log:     w.cfg.Logger.With("queue", queue),
 		runs:    map[*run]struct{}{},
@@ -64,6 +66,7 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}) error {
 	if err != nil {
 		err = fmt.Errorf("worker: %w", err)
 	}
+	defer close(p.idle) // nothing is delivered any more
 	if left := p.leave(ctx, patience); left > 0 && err == nil {
 		err = fmt.Errorf("worker: queue %q: %d handlers left running: %w", p.queue, left, ErrAbandoned)
 	}
@@ -106,7 +109,20 @@ func (p *pool) deliver(d *broker.Delivery) {
 	p.runs[r] = struct{}{}
 	p.active.Add(1)
 	p.mu.Unlock()
-	go r.work()
+	// A used goroutine has a grown stack: growing a new one's for each job, to decode its
+	// arguments, was a tenth of the worker's CPU.
+	select {
+	case p.idle <- r:
+	default:
+		go p.loop(r)
+	}
+}
+
+// loop works r and then what comes, until the pool's end.
+func (p *pool) loop(r *run) {
+	for more := true; more; r, more = <-p.idle {
+		r.work()
+	}
 }
 
 // refuse gives back a job that was not started. If it is lost already it needs no more.

@@ -44,7 +44,7 @@ func (r *run) work() {
 				r.settle(err)
 			}
 		}()
-		err = r.call()
+		err = sound(r.call())
 	}
 }
 
@@ -108,6 +108,21 @@ func (r *run) call() (err error) {
 	err = r.reg.handler(ctx, r.job)
 	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) {
 		err = fmt.Errorf("%w after %v: %w", ErrTimeout, r.reg.timeout, err)
+	}
+	return err
+}
+
+// sound is err, or a PanicError in its place if one of its methods panics: they are the
+// handler's code too, and nobody recovers later. A nil pointer in an error is the usual one.
+func sound(err error) (safe error) {
+	defer func() {
+		if v := recover(); v != nil {
+			safe = &PanicError{Value: fmt.Sprintf("in a method of the error it returned: %v", v), Stack: debug.Stack()}
+		}
+	}()
+	if err != nil {
+		_ = err.Error()
+		_ = errors.Is(err, errExited) // calls what there is of Unwrap and Is
 	}
 	return err
 }
