@@ -27,7 +27,12 @@ func run(ctx context.Context) (err error) {
 	rounds := flag.Int("rounds", 5, "how often each side does each row")
 	only := flag.String("rows", "", "only rows whose name holds this")
 	memory := flag.Bool("memory", false, "measure a worker's memory instead")
+	fill := flag.Int("fill", 0, "only enqueue so many jobs at -amqp: what -memory starts as another process")
+	amqp := flag.String("amqp", "", "the server for -fill")
 	flag.Parse()
+	if *fill > 0 {
+		return fillOnly(ctx, *amqp, *fill)
+	}
 
 	server, err := devserver.Start(ctx, devserver.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -38,17 +43,16 @@ func run(ctx context.Context) (err error) {
 	if *memory {
 		return measureMemory(ctx, server.URL())
 	}
-	table := newTable(os.Stdout)
+	fmt.Println(head)
 	for _, r := range rows {
 		if !strings.Contains(r.name, *only) {
 			continue
 		}
-		if err := compare(ctx, table, server.URL(), r, *rounds); err != nil {
+		line, err := compare(ctx, server.URL(), r, *rounds)
+		if err != nil {
 			return err
 		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
+		fmt.Println(line)
 	}
 	return nil
 }

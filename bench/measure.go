@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"syscall"
-	"text/tabwriter"
 	"time"
 )
 
@@ -61,8 +59,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// compare runs rounds of a row in turns and prints its medians.
-func compare(ctx context.Context, w io.Writer, url string, r row, rounds int) error {
+// compare runs rounds of a row in turns and returns its line of the table.
+func compare(ctx context.Context, url string, r row, rounds int) (string, error) {
 	var hand, ours []sample
 	for range rounds {
 		for _, side := range []struct {
@@ -71,18 +69,24 @@ func compare(ctx context.Context, w io.Writer, url string, r row, rounds int) er
 		}{{r.hand, &hand}, {r.ours, &ours}} {
 			s, err := measure(ctx, url, r.jobs, side.start)
 			if err != nil {
-				return fmt.Errorf("%s: %w", r.name, err)
+				return "", fmt.Errorf("%s: %w", r.name, err)
 			}
 			*side.samples = append(*side.samples, s)
 		}
 	}
 	rate := func(s sample) float64 { return s.rate }
 	cpu := func(s sample) float64 { return s.cpu }
-	_, err := fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.0f\t%.1f\t%.2f\t%.2f\n", r.name,
+	return fmt.Sprintf(format, r.name,
 		median(hand, rate), median(hand, cpu), median(ours, rate), median(ours, cpu),
-		ratio(ours, hand, rate), ratio(ours, hand, cpu))
-	return err
+		ratio(ours, hand, rate), ratio(ours, hand, cpu)), nil
 }
+
+// The table, in the form that Markdown reads.
+const (
+	format = "| %-31s | %13.0f | %10.1f | %14.0f | %10.1f | %6.2f | %5.2f |"
+	head   = "| work                            | hand: jobs/s  | CPU µs/job | errand: jobs/s | CPU µs/job | rate × | CPU × |\n" +
+		"|---------------------------------|---------------|------------|----------------|------------|--------|-------|"
+)
 
 func median(samples []sample, of func(sample) float64) float64 {
 	values := make([]float64, len(samples))
@@ -102,10 +106,4 @@ func ratio(a, b []sample, of func(sample) float64) float64 {
 	}
 	slices.Sort(values)
 	return values[len(values)/2]
-}
-
-func newTable(w io.Writer) *tabwriter.Writer {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight|tabwriter.Debug)
-	fmt.Fprintln(t, "work\thand: jobs/s\tCPU µs/job\terrand: jobs/s\tCPU µs/job\trate ×\tCPU ×") //nolint:errcheck // Flush tells
-	return t
 }
