@@ -166,3 +166,16 @@ func (h *hand) consume(n int) error {
 	}
 	return nil
 }
+
+// purge empties a queue.
+func purge(url, queue string) error {
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		return err
+	}
+	ch, err := conn.Channel()
+	if err == nil {
+		_, err = ch.QueuePurge(queue, false)
+	}
+	return errors.Join(err, conn.Close())
+}

@@ -46,6 +46,7 @@ func (k Kind[T]) New(args T, opts ...Option) Job {
 		s.setHeader(name, value)
 	}
 	s.apply(opts)
+	s.codec = k.defaults.codec
 	now := time.Now()
 	j := Job{
 		ID:        s.id,
@@ -69,7 +70,7 @@ func (k Kind[T]) New(args T, opts ...Option) Job {
 	if s.expireIn > 0 {
 		j.ExpiresAt = millisecond(now.Add(s.expireIn))
 	}
-	if !j.ExpiresAt.IsZero() && j.ExpiresAt.Before(j.NotBefore) && j.err == nil {
+	if !j.ExpiresAt.IsZero() && !j.ExpiresAt.After(j.NotBefore) && j.err == nil {
 		j.err = fmt.Errorf("%w: kind %q: it expires before its delay is over", ErrInvalid, j.Kind)
 	}
 	body, err := s.codec.Encode(args)

@@ -52,13 +52,14 @@ func (s *spec) setHeader(name string, value any) {
 }
 
 func (s *spec) notBefore(now time.Time) time.Time {
-	if !s.at.IsZero() {
-		return millisecond(s.at)
-	}
+	t := s.at
 	if s.delay > 0 {
-		return millisecond(now.Add(s.delay))
+		t = now.Add(s.delay)
 	}
-	return time.Time{}
+	if !t.After(now) {
+		return time.Time{} // at once
+	}
+	return millisecond(t)
 }
 
 // Queue sends the job to the named queue instead of "default". How the queue is declared
@@ -97,9 +98,14 @@ func Delay(d time.Duration) Option {
 }
 
 // At makes the job run no earlier than at t, to the millisecond. A time in the past means
-// now. It overrides [Delay].
+// now, one after the year 9999 is a mistake. It overrides [Delay].
 func At(t time.Time) Option {
-	return func(s *spec) { s.delay, s.at = 0, t }
+	return func(s *spec) {
+		if t.Year() > 9999 {
+			s.failf("the time %v is after the year 9999", t)
+		}
+		s.delay, s.at = 0, t
+	}
 }
 
 // ExpireIn makes the job worthless after d, counted from New: a worker that gets it later

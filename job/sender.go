@@ -45,64 +45,76 @@ func NewSender(b Broker, ns topology.Namespace) *Sender {
 // [broker.Publisher].
 func (s *Sender) Send(ctx context.Context, jobs ...Job) error {
 	now := time.Now()
-	parcels := make([]parcel, len(jobs))
+	out := newParcels(len(jobs))
 	for i := range jobs {
 		delay := time.Duration(0)
 		if t := jobs[i].NotBefore; !t.IsZero() {
 			delay = t.Sub(now)
 		}
-		var err error
-		if parcels[i], err = s.pack(&jobs[i], delay); err != nil {
+		if err := s.pack(&out, &jobs[i], delay); err != nil {
 			if len(jobs) > 1 {
 				return fmt.Errorf("job %d of %d: %w", i+1, len(jobs), err)
 			}
 			return err
 		}
 	}
-	return s.send(ctx, parcels)
+	return s.send(ctx, out)
 }
 
 // SendAfter enqueues j so that it reaches its queue no earlier than after delay, rounded up
 // to [topology.Resolution]; a delay of zero or less means at once. NotBefore does not matter.
 func (s *Sender) SendAfter(ctx context.Context, delay time.Duration, j Job) error {
-	p, err := s.pack(&j, delay)
-	if err != nil {
+	out := newParcels(1)
+	if err := s.pack(&out, &j, delay); err != nil {
 		return err
 	}
-	return s.send(ctx, []parcel{p})
+	return s.send(ctx, out)
 }
 
 // SendDead puts j aside into its queue's dead-letter queue, or into the parked queue if it
 // has none. j.Failure should say why.
 func (s *Sender) SendDead(ctx context.Context, j Job) error {
+	out := newParcels(1)
 	m := j.Message()
 	m.Exchange, m.Key = s.ns.Dead(), j.Queue
-	return s.send(ctx, []parcel{{job: &j, message: m}})
+	out.add(&j, m, 0)
+	return s.send(ctx, out)
 }
 
-// A parcel is a job ready to go.
-type parcel struct {
-	job     *Job
-	message broker.Message
-	ladder  time.Duration // up to which the ladder has to be declared; zero: not needed
+// parcels are jobs ready to go, as slices that run in parallel, because the messages are
+// published as one slice.
+type parcels struct {
+	messages []broker.Message
+	jobs     []*Job
+	ladder   time.Duration // up to which the ladder has to be declared; zero: not needed
 }
 
-// pack writes the message and its address.
-func (s *Sender) pack(j *Job, delay time.Duration) (parcel, error) {
+func newParcels(n int) parcels {
+	return parcels{messages: make([]broker.Message, 0, n), jobs: make([]*Job, 0, n)}
+}
+
+func (ps *parcels) add(j *Job, m broker.Message, ladder time.Duration) {
+	ps.jobs = append(ps.jobs, j)
+	ps.messages = append(ps.messages, m)
+	ps.ladder = max(ps.ladder, ladder)
+}
+
+// pack writes the message of j and its address.
+func (s *Sender) pack(out *parcels, j *Job, delay time.Duration) error {
 	if j.err != nil {
-		return parcel{}, j.err
+		return j.err
 	}
 	if j.Kind == "" || j.Queue == "" || j.ID == "" {
-		return parcel{}, fmt.Errorf("%w: it has no kind, queue or ID: make jobs with Kind.New", ErrInvalid)
+		return fmt.Errorf("%w: it has no kind, queue or ID: make jobs with Kind.New", ErrInvalid)
 	}
-	p := parcel{job: j, message: j.Message()}
-	switch m := &p.message; {
+	m, ladder := j.Message(), time.Duration(0)
+	switch {
 	case delay > 0:
 		if !topology.HasRetries(j.options...) {
-			return parcel{}, fmt.Errorf("%w: kind %q: queue %q is used as it is, so nothing can be delayed: define it with topology.Retries()", ErrInvalid, j.Kind, j.Queue)
+			return fmt.Errorf("%w: kind %q: queue %q is used as it is, so nothing can be delayed: define it with topology.Retries()", ErrInvalid, j.Kind, j.Queue)
 		}
 		path := topology.Route(s.ns, j.Queue, delay)
-		m.Exchange, m.Key, p.ladder = path.Exchange, path.Key, path.Delay
+		m.Exchange, m.Key, ladder = path.Exchange, path.Key, path.Delay
 		// RabbitMQ 4.0 to 4.2 lets a high priority at the head of a delay queue hold up others
 		// that are due.
 		m.Priority = 0
@@ -111,14 +123,15 @@ func (s *Sender) pack(j *Job, delay time.Duration) (parcel, error) {
 	default:
 		m.Exchange, m.Key = s.ns.Jobs(), j.Queue
 	}
-	return p, nil
+	out.add(j, m, ladder)
+	return nil
 }
 
-func (s *Sender) send(ctx context.Context, ps []parcel) error {
+func (s *Sender) send(ctx context.Context, ps parcels) error {
 	if err := s.declare(ctx, ps); err != nil {
 		return err
 	}
-	err := s.publish(ctx, ps)
+	err := s.broker.Publish(ctx, ps.messages...)
 	if !errors.Is(err, broker.ErrUnroutable) {
 		return err
 	}
@@ -126,58 +139,54 @@ func (s *Sender) send(ctx context.Context, ps []parcel) error {
 	s.queues.Clear()
 	s.ladder.Store(0)
 	lost, other := split(ps, err)
+	if len(lost) == 0 {
+		return err // it doesn't say of which message
+	}
 	if err := s.declare(ctx, lost); err != nil {
 		return errors.Join(other, err)
 	}
-	return errors.Join(other, s.publish(ctx, lost))
-}
-
-func (s *Sender) publish(ctx context.Context, ps []parcel) error {
-	if len(ps) == 1 {
-		return s.broker.Publish(ctx, ps[0].message)
-	}
-	ms := make([]broker.Message, len(ps))
-	for i := range ps {
-		ms[i] = ps[i].message
-	}
-	return s.broker.Publish(ctx, ms...)
+	return errors.Join(other, s.broker.Publish(ctx, lost.messages...))
 }
 
 // split returns the parcels that were unroutable, and the other errors in err.
-func split(ps []parcel, err error) (lost []parcel, other error) {
-	ids := map[string]bool{}
+func split(ps parcels, err error) (lost parcels, other error) {
+	// An ID may be given to several jobs, and be sent to several places.
+	type address struct{ id, exchange, key string }
+	unroutable := map[address]bool{}
 	for _, e := range broker.Failures(err) {
 		if errors.Is(e, broker.ErrUnroutable) {
-			ids[e.ID] = true
+			unroutable[address{e.ID, e.Exchange, e.Key}] = true
 		} else {
 			other = errors.Join(other, e)
 		}
 	}
-	for _, p := range ps {
-		if ids[p.message.ID] {
-			lost = append(lost, p)
+	lost = newParcels(len(ids))
+	for i, m := range ps.messages {
+		if ids[m.ID] {
+			lost.add(ps.jobs[i], m, ps.ladder)
 		}
 	}
 	return lost, other
 }
 
 // declare makes what ps need and was not made yet.
-func (s *Sender) declare(ctx context.Context, ps []parcel) error {
-	for i := range ps {
-		p := &ps[i]
-		if _, done := s.queues.Load(p.job.Queue); !done {
-			if err := s.broker.Declare(ctx, topology.Work(s.ns, p.job.Queue, p.job.options...)); err != nil {
-				return err
-			}
-			s.queues.Store(p.job.Queue, nil)
+func (s *Sender) declare(ctx context.Context, ps parcels) error {
+	for _, j := range ps.jobs {
+		if _, done := s.queues.Load(j.Queue); done {
+			continue
 		}
-		if p.ladder > time.Duration(s.ladder.Load()) {
-			if err := s.broker.Declare(ctx, topology.Ladder(s.ns, p.ladder)); err != nil {
-				return err
-			}
-			s.raise(p.ladder)
+		if err := s.broker.Declare(ctx, topology.Work(s.ns, j.Queue, j.options...)); err != nil {
+			return err
 		}
+		s.queues.Store(j.Queue, nil)
 	}
+	if ps.ladder <= time.Duration(s.ladder.Load()) {
+		return nil
+	}
+	if err := s.broker.Declare(ctx, topology.Ladder(s.ns, ps.ladder)); err != nil {
+		return err
+	}
+	s.raise(ps.ladder)
 	return nil
 }
 

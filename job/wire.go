@@ -64,7 +64,9 @@ func (j Job) wireHeaders() map[string]any {
 	}
 	if f := j.Failure; f != nil {
 		h[headerError] = cut(f.Error)
-		h[headerFailedAt] = f.At.UnixMilli()
+		if !f.At.IsZero() {
+			h[headerFailedAt] = f.At.UnixMilli()
+		}
 		if f.Reason != "" {
 			h[headerReason] = string(f.Reason)
 		}
