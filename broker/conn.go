@@ -57,6 +57,7 @@ func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 		c.stop()
 		return nil, err
 	}
+	c.publish.set(first, nil, false) // so that Status is right at once
 	c.wg.Go(func() { c.publish.run(c.ctx, first) })
 	return c, nil
 }

@@ -111,9 +111,10 @@ func (e *DialError) Error() string {
 // Unwrap returns the cause.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// code is the AMQP reply code in err, or 0.
+// code is the reply code of the server in err, or 0. The library gives codes to its own
+// errors, too: a connection that was cut is a FrameError there.
 func code(err error) int {
-	if e, ok := errors.AsType[*amqp.Error](err); ok {
+	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Server {
 		return e.Code
 	}
 	return 0

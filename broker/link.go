@@ -47,7 +47,7 @@ func newLink(role string, cfg Config, endpoints []endpoint, prepare func(*genera
 func (l *link) run(ctx context.Context, first *generation) {
 	defer l.set(nil, nil, true)
 	g := first
-	for number := uint64(2); ; number++ {
+	for number := uint64(1); ; number++ {
 		if g == nil {
 			var err error
 			if g, err = l.connect(ctx, number); err != nil {

@@ -110,9 +110,16 @@ func (b *batch) send(m *Message) error {
 			return nil
 		}
 		<-b.p.slots
-		if pc.alive() {
+		if bad := table(m.Headers).Validate(); bad != nil {
 			// Not the channel but the message: check should have caught it.
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+			return fmt.Errorf("%w: %w", ErrInvalid, bad)
+		}
+		if pc.alive() {
+			// The socket failed, and the library is about to notice.
+			select {
+			case <-pc.gen.dead:
+			case <-b.ctx.Done():
+			}
 		}
 	}
 }

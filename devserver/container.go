@@ -55,22 +55,18 @@ func runContainer(ctx context.Context, e engine, image string, o Options) (s *Se
 	if err := c.create(ctx, image, conf, cmp.Or(o.Logger, slog.Default())); err != nil {
 		return nil, err
 	}
-	amqp, manage, err := c.addresses(ctx)
+	candidates, err := c.endpoints(ctx, conf)
 	if err != nil {
 		return nil, err
 	}
-	c.ready = func(ctx context.Context) (string, error) {
-		return waitReady(ctx, conf.url(amqp), c.manage, c.tether.alive)
-	}
-	c.gone = func(ctx context.Context) error { return waitGone(ctx, conf.url(amqp)) }
-	c.manage = newManagement("http://"+manage, conf.user, conf.password)
-	version, err := c.ready(ctx)
+	var version string
+	c.endpoint, version, err = waitReady(ctx, c.tether.alive, candidates...)
 	if err != nil {
 		return nil, errors.Join(err, excerpt(c.tether.log.String()))
 	}
 	how := fmt.Sprintf("RabbitMQ %s in a container of %s, at %s, ready in %.1f s",
-		version, image, amqp, time.Since(began).Seconds())
-	return newServer(conf.url(amqp).String(), how, c.manage, c), nil
+		version, image, c.endpoint.url.Host, time.Since(began).Seconds())
+	return newServer(c.endpoint.url.String(), how, c.endpoint.manage, c), nil
 }
 
 // containerNode is a node in a container.
@@ -78,9 +74,7 @@ type containerNode struct {
 	engine    engine
 	container *testcontainers.DockerContainer
 	tether    *tether
-	manage    *management
-	ready     func(context.Context) (version string, err error)
-	gone      func(context.Context) error
+	endpoint  endpoint
 
 	restarting sync.Mutex // held by restart and stop
 }
@@ -117,24 +111,31 @@ func (c *containerNode) create(ctx context.Context, image string, conf settings,
 	return err
 }
 
-// addresses returns host:port of the two listeners as they are seen from here.
-func (c *containerNode) addresses(ctx context.Context) (amqp, manage string, err error) {
-	host, err := c.container.Host(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	if host == "localhost" {
-		host = "127.0.0.1" // whatever else the name may mean, the engine listens there
-	}
-	var at [2]string
+// endpoints returns where the node may be reached from here. Which it is depends on where we
+// are: beside the engine, in a container beside ours, or on another machine; and no file or
+// variable tells that reliably.
+func (c *containerNode) endpoints(ctx context.Context, conf settings) ([]endpoint, error) {
+	var ports [2]string
 	for i, port := range []string{"5672/tcp", "15672/tcp"} {
 		mapped, err := c.container.MappedPort(ctx, port)
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
-		at[i] = net.JoinHostPort(host, mapped.Port())
+		ports[i] = mapped.Port()
 	}
-	return at[0], at[1], nil
+	host, err := c.container.Host(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hosts := []string{"127.0.0.1"}
+	if host != "localhost" {
+		hosts = append(hosts, host)
+	}
+	var candidates []endpoint
+	for _, host := range hosts {
+		candidates = append(candidates, newEndpoint(conf, net.JoinHostPort(host, ports[0]), net.JoinHostPort(host, ports[1])))
+	}
+	return candidates, nil
 }
 
 func (c *containerNode) restart(ctx context.Context) error {
@@ -143,14 +144,14 @@ func (c *containerNode) restart(ctx context.Context) error {
 	if err := c.tether.order(orderKill); err != nil {
 		return err
 	}
-	if err := c.gone(ctx); err != nil {
+	if err := c.endpoint.waitGone(ctx); err != nil {
 		return err
 	}
 	c.tether.log.reset()
 	if err := c.tether.order(orderStart); err != nil {
 		return err
 	}
-	if _, err := c.ready(ctx); err != nil {
+	if _, _, err := waitReady(ctx, c.tether.alive, c.endpoint); err != nil {
 		return errors.Join(err, excerpt(c.tether.log.String()))
 	}
 	return nil
@@ -159,9 +160,6 @@ func (c *containerNode) restart(ctx context.Context) error {
 func (c *containerNode) stop() error {
 	c.restarting.Lock()
 	defer c.restarting.Unlock()
-	if c.manage != nil {
-		c.manage.close()
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	// Without a stop timeout: there is nothing in it that anybody wants to keep.

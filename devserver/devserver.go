@@ -26,8 +26,8 @@ const (
 
 // Options say what kind of server is wanted. The zero value works.
 type Options struct {
-	// Logger gets a line about the way that was taken, and why the ways before it were not.
-	// Defaults to slog.Default().
+	// Logger gets one line about the way that was taken, at level Info, and why the ways
+	// before it were not, at level Debug. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// Image is the container image. Defaults to ERRAND_RABBITMQ_IMAGE, then to DefaultImage.

@@ -3,6 +3,7 @@ package devserver
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -15,6 +16,8 @@ var errPortTaken = errors.New("a port was taken meanwhile")
 // What came first is the cause; the crash reports after it repeat it at length.
 func excerpt(log string) error {
 	const most = 12
+	colors := regexp.MustCompile("\x1b\\[[0-9;]*m")
+	log = colors.ReplaceAllString(log, "")
 	var telling, last []string
 	for line := range strings.Lines(log) {
 		line = strings.TrimSpace(line)

@@ -16,6 +16,7 @@ func TestExcerpt(t *testing.T) {
 		{"no errors: the end", "hello\nerl: not found\n", "erl: not found", false},
 		{"port of a listener", "d [error] <0.1.0> Failed to start listener, error: eaddrinuse (address already in use)", "Failed to start", true},
 		{"port of epmd", "epmd: Tue: failed to bind on ipaddr 127.0.0.1: Address already in use\n", "failed to bind", true},
+		{"colors", "\x1b[38;5;160md [error] <0.1.0> no such key\x1b[0m\n", "\tno such key", false},
 		{"nothing", "", "logged nothing", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

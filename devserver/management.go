@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -110,11 +111,42 @@ func (m *management) users(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// closeConnections goes by user and not by the list of connections: that list is made of
-// statistics and misses the connections of the last five seconds.
-func (m *management) closeConnections(ctx context.Context, user, reason string) error {
-	header := http.Header{"X-Reason": {reason}}
-	return m.call(ctx, http.MethodDelete, "/api/connections/username/"+user, header, nil, nil)
+// closeConnections closes the connections of users. Where there are none it looks again for
+// a while, because the server learns of a connection after its client does.
+//
+// It goes by user and not by the list of all connections: that one is made of statistics
+// and misses the connections of the last five seconds.
+func (m *management) closeConnections(ctx context.Context, users []string, reason string) error {
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for range 10 {
+		closed := 0
+		for _, user := range users {
+			n, err := m.closeConnectionsOf(ctx, user, reason)
+			if err != nil {
+				return err
+			}
+			closed += n
+		}
+		if closed > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+func (m *management) closeConnectionsOf(ctx context.Context, user, reason string) (int, error) {
+	path := "/api/connections/username/" + url.PathEscape(user)
+	var open []struct{}
+	if err := m.call(ctx, http.MethodGet, path, nil, nil, &open); err != nil || len(open) == 0 {
+		return 0, err
+	}
+	return len(open), m.call(ctx, http.MethodDelete, path, http.Header{"X-Reason": {reason}}, nil, nil)
 }
 
 func (m *management) call(ctx context.Context, method, path string, header http.Header, in, out any) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -23,8 +22,7 @@ type node struct {
 	dir       string
 	env       []string
 	epmdPort  int
-	url       *url.URL
-	manage    *management
+	endpoint  endpoint
 
 	restarting sync.Mutex // held by restart and stop, so that no broker starts after stop
 	watchdog   *watchdog
@@ -58,8 +56,8 @@ func startNode(ctx context.Context, installed installation, extra string) (s *Se
 		return nil, err
 	}
 	how := fmt.Sprintf("RabbitMQ %s as a private node of %s, at %s, ready in %.1f s",
-		version, installed.server, n.url.Host, time.Since(began).Seconds())
-	return newServer(n.url.String(), how, n.manage, n), nil
+		version, installed.server, n.endpoint.url.Host, time.Since(began).Seconds())
+	return newServer(n.endpoint.url.String(), how, n.endpoint.manage, n), nil
 }
 
 // prepare chooses names and ports and writes the node's files.
@@ -73,8 +71,9 @@ func (n *node) prepare(extra string) error {
 		address: "127.0.0.1", amqp: ports[0], manage: ports[1], extra: extra,
 	}
 	n.epmdPort = ports[3]
-	n.url = conf.url(net.JoinHostPort(conf.address, strconv.Itoa(conf.amqp)))
-	n.manage = newManagement("http://"+net.JoinHostPort(conf.address, strconv.Itoa(conf.manage)), conf.user, conf.password)
+	n.endpoint = newEndpoint(conf,
+		net.JoinHostPort(conf.address, strconv.Itoa(conf.amqp)),
+		net.JoinHostPort(conf.address, strconv.Itoa(conf.manage)))
 
 	for name, text := range conf.files() {
 		file := filepath.Join(n.dir, name)
@@ -90,6 +89,9 @@ func (n *node) prepare(extra string) error {
 	env["RABBITMQ_NODENAME"] = "errand-" + random(6) + "@localhost"
 	env["RABBITMQ_DIST_PORT"] = strconv.Itoa(ports[2])
 	env["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] = "-kernel inet_dist_use_interface {127,0,0,1}"
+	// For the node and for what it runs: a helper that outlives the node by a moment would
+	// otherwise start a daemon in the place of the port mapper that is just gone.
+	env["ERL_ZFLAGS"] = "-start_epmd false"
 	env["ERL_EPMD_PORT"] = strconv.Itoa(n.epmdPort)
 	env["ERL_EPMD_ADDRESS"] = "127.0.0.1"
 	for key, value := range env {
@@ -103,7 +105,7 @@ func (n *node) run(ctx context.Context) (version string, err error) {
 	if n.broker, err = startProcess(n.dir, "broker", n.env, n.installed.server); err != nil {
 		return "", err
 	}
-	version, err = waitReady(ctx, n.url, n.manage, n.alive)
+	_, version, err = waitReady(ctx, n.alive, n.endpoint)
 	if err != nil {
 		return "", errors.Join(err, excerpt(n.logs()))
 	}
@@ -148,9 +150,6 @@ func (n *node) restart(ctx context.Context) error {
 func (n *node) stop() error {
 	n.restarting.Lock()
 	defer n.restarting.Unlock()
-	if n.manage != nil {
-		n.manage.close()
-	}
 	var errs []error
 	for _, p := range []*process{n.broker, n.epmd} {
 		if p != nil {

@@ -3,11 +3,13 @@
 package devserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,26 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 	}
 	killAbandoned(t, child)
 	expectGone(t, dir, pids)
+}
+
+func TestCancelledStartLeavesNothing(t *testing.T) {
+	if _, err := findInstalled(searchPath()); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	for _, after := range []time.Duration{500 * time.Millisecond, 2 * time.Second} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		_, err := Start(ctx, Options{Private: true, Image: "127.0.0.1:1/no/such:image"})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("cancelled after %v: got %v, want context.DeadlineExceeded", after, err)
+		}
+	}
+	expectGone(t, filepath.Join(dir, "errand-rabbitmq-"), nil)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 func TestRestartKeepsWhatWasDeclared(t *testing.T) {

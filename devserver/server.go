@@ -63,7 +63,8 @@ func (s *Server) String() string { return s.how }
 func (s *Server) Stop() error { return s.stop() }
 
 // Restart kills the node without warning and starts it again with the same data, on the
-// same ports. It returns when the node accepts connections; ctx bounds that.
+// same ports. It returns when the node accepts connections; ctx bounds that. After an error
+// the node may be down, and Restart may be called again.
 // It returns ErrExternal for the server of AMQP_URL.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.backend == nil {
@@ -112,6 +113,10 @@ func (s *Server) DeleteVhost(ctx context.Context, url string) error {
 // CONNECTION_FORCED and the reason. Given URLs that NewVhost returned, it closes the
 // connections of those; given none, those of all clients, which the server of AMQP_URL
 // refuses with ErrExternal, because it has clients that are not ours.
+//
+// The server takes note of a connection a few milliseconds after the client does. Where it
+// knows of none, CloseConnections waits for one, for a quarter of a second; where it knows
+// of some, it may miss one that was opened just now.
 func (s *Server) CloseConnections(ctx context.Context, reason string, urls ...string) error {
 	if err := s.closeConnections(ctx, reason, urls); err != nil {
 		return fmt.Errorf("devserver: close connections: %w", err)
@@ -137,12 +142,7 @@ func (s *Server) closeConnections(ctx context.Context, reason string, urls []str
 			return err
 		}
 	}
-	for _, user := range users {
-		if err := s.manage.closeConnections(ctx, user, reason); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.manage.closeConnections(ctx, users, reason)
 }
 
 // vhostOf returns the vhost of a URL and whether NewVhost made it.

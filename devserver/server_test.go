@@ -143,7 +143,7 @@ func TestNothingPossible(t *testing.T) {
 	if !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("got %v, want ErrUnavailable", err)
 	}
-	for _, want := range []string{"AMQP_URL: it is not set", "a container: ", "docker", "rabbitmq-server is not installed", "apt-get install"} {
+	for _, want := range []string{"AMQP_URL: it is not set", "a container: ", "Docker engine", "rabbitmq-server is not installed", "apt-get install"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to say %q", err, want)
 		}

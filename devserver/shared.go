@@ -2,6 +2,8 @@ package devserver
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +67,7 @@ type wrapped struct {
 func (w wrapped) Run() int {
 	code := w.tests.Run()
 	if err := w.shared.stop(); err != nil {
-		println(err.Error()) // stderr: there is no test any more that could fail
+		fmt.Fprintln(os.Stderr, err) // there is no test any more that could fail
 		return max(code, 1)
 	}
 	return code

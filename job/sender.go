@@ -139,7 +139,7 @@ func (s *Sender) send(ctx context.Context, ps parcels) error {
 	s.queues.Clear()
 	s.ladder.Store(0)
 	lost, other := split(ps, err)
-	if len(lost) == 0 {
+	if len(lost.jobs) == 0 {
 		return err // it doesn't say of which message
 	}
 	if err := s.declare(ctx, lost); err != nil {
@@ -160,9 +160,9 @@ func split(ps parcels, err error) (lost parcels, other error) {
 			other = errors.Join(other, e)
 		}
 	}
-	lost = newParcels(len(ids))
+	lost = newParcels(len(unroutable))
 	for i, m := range ps.messages {
-		if ids[m.ID] {
+		if unroutable[address{m.ID, m.Exchange, m.Key}] {
 			lost.add(ps.jobs[i], m, ps.ladder)
 		}
 	}

@@ -76,7 +76,7 @@ func TestQueuesDoNotShareSlots(t *testing.T) {
 		f := newFake()
 		quick := job.Define[args]("quick", job.Queue("quick"))
 		w := worker.New(f, worker.Config{Logger: quiet, Concurrency: 1})
-		worker.Handle(w, render, func(context.Context, args) error { time.Sleep(time.Hour); return nil })
+		worker.Handle(w, render, func(context.Context, args) error { time.Sleep(time.Minute); return nil })
 		worker.Handle(w, quick, returns(nil))
 		stop := start(t, w)
 		f.put("pdf", message("slow"))

@@ -189,8 +189,8 @@ func (c *consumer) hand(ctx context.Context, queue string, m broker.Message) *br
 	c.fake.mu.Lock()
 	defer c.fake.mu.Unlock()
 	c.fake.lose[m.ID] = func(cause error) {
+		c.close(d) // first, as broker does: an answer must not slip in between
 		lose(cause)
-		c.close(d)
 	}
 	return d
 }

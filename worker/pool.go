@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,9 @@ func newPool(w *Worker, queue string, options []topology.Option) *pool {
 const unlimited = 7 * 24 * time.Hour
 
 // run works the queue until drain is closed and everything is answered. ctx is what the
-// handlers' contexts come from.
-func (p *pool) run(ctx context.Context, drain <-chan struct{}) error {
+// handlers' contexts come from. If the queue can't be worked, run calls fail before it waits
+// for what is running.
+func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) error {
 	p.drain = drain
 	patience := p.w.cfg.cutOff() / 2
 	err := p.w.broker.Consume(ctx, broker.Subscription{
@@ -65,6 +67,7 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}) error {
 	}, p.deliver)
 	if err != nil {
 		err = fmt.Errorf("worker: %w", err)
+		fail()
 	}
 	defer close(p.idle) // nothing is delivered any more
 	if left := p.leave(ctx, patience); left > 0 && err == nil {
@@ -83,8 +86,11 @@ func (p *pool) maxTime() time.Duration {
 		}
 		longest = max(longest, r.timeout)
 	}
-	turns := (p.limits.Prefetch + p.limits.Concurrency - 1) / p.limits.Concurrency
-	return time.Duration(turns) * (longest + p.w.cfg.Grace)
+	turns := time.Duration(p.limits.Prefetch+p.limits.Concurrency-1) / time.Duration(p.limits.Concurrency)
+	if longest > math.MaxInt64/turns-p.w.cfg.Grace {
+		return unlimited // it would overflow
+	}
+	return turns * (longest + p.w.cfg.Grace)
 }
 
 // deliver starts a job as soon as there is a slot. Nothing else is received meanwhile.

@@ -58,13 +58,8 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	errs := make(chan error, len(w.pools))
 	for _, p := range w.pools {
-		go func() {
-			err := p.run(hard, soft.Done())
-			if err != nil {
-				stop() // one queue can't be worked: the others shut down in order
-			}
-			errs <- err
-		}()
+		// If one queue can't be worked, the others shut down in order.
+		go func() { errs <- p.run(hard, soft.Done(), stop) }()
 	}
 	all := make([]error, 0, len(w.pools))
 	var grace <-chan time.Time
