@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+)
+
+// backupDemo is the second half of the story: files are copied to a backup store.
+type backupDemo struct {
+	programs programs
+	amqp     string
+	dir      string
+	files    int
+
+	account backupAccount
+	same    int   // files whose bytes in the store are those of the source
+	bytes   int64 // of those
+}
+
+// backupAccount is what the producer tells at its end.
+type backupAccount struct {
+	Files, Copied, Links, Failed, Retried, Unreported int
+}
+
+func (d *backupDemo) source() string { return filepath.Join(d.dir, "source") }
+func (d *backupDemo) store() string  { return filepath.Join(d.dir, "store") }
+
+func (d *backupDemo) run(ctx context.Context) error {
+	if err := d.plant(); err != nil {
+		return err
+	}
+	first, err := d.worker(ctx, "worker-1")
+	if err != nil {
+		return err
+	}
+	second, err := d.worker(ctx, "worker-2")
+	if err != nil {
+		return err
+	}
+	grown := make(chan error, 1)
+	go func() { grown <- grow(ctx, filepath.Join(d.source(), "growing.log")) }()
+
+	summary := filepath.Join(d.dir, "producer.json")
+	p, err := d.programs.start(ctx, "backup/producer", filepath.Join(d.dir, "producer.log"),
+		"-amqp", d.amqp, "-source", d.source(), "-wait", "-summary", summary)
+	if err != nil {
+		return err
+	}
+	say("backup: %d files to copy; one of them is still being written", d.files)
+	if err := until(ctx, "a third of the files is copied", second, func() (bool, error) {
+		n, _, err := tree(filepath.Join(d.store(), "files"))
+		return n >= d.files/3, err
+	}); err != nil {
+		return err
+	}
+	if err := first.kill(); err != nil {
+		return err
+	}
+	say("backup: killed worker 1 with SIGKILL")
+	if err := p.wait(); err != nil {
+		return err
+	}
+	if err := <-grown; err != nil {
+		return err
+	}
+	if err := second.terminate(); err != nil {
+		return err
+	}
+	if err := readJSON(summary, &d.account); err != nil {
+		return err
+	}
+	return d.verify(ctx)
+}
+
+func (d *backupDemo) worker(ctx context.Context, name string) (*process, error) {
+	return d.programs.start(ctx, "backup/worker", filepath.Join(d.dir, name+".log"),
+		"-amqp", d.amqp, "-source", d.source(), "-store", d.store(), "-concurrency", "2")
+}
+
+// plant makes the files to back up: sizes from nothing to a megabyte, one of 64 MiB, names
+// in several scripts, and a link that points out of the directory.
+func (d *backupDemo) plant() error {
+	rnd := rand.NewChaCha8([32]byte{1})
+	sizes := rand.New(rand.NewPCG(1, 2))
+	for i := range d.files {
+		size := sizes.Int64N(1 << 20)
+		switch i {
+		case 0:
+			size = 0
+		case 1:
+			size = 64 << 20
+		}
+		name := filepath.Join(d.source(), fmt.Sprintf("folder %d", i%7), fmt.Sprintf("файл-资料-%04d.bin", i))
+		if i == 2 {
+			name = filepath.Join(d.source(), "growing.log")
+		}
+		if err := write(name, io.LimitReader(rnd, size)); err != nil {
+			return err
+		}
+	}
+	return os.Symlink("/etc/hostname", filepath.Join(d.source(), "link out of here"))
+}
+
+func write(name string, from io.Reader) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, from); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// grow writes to a file for a while, so that its copy finds it changed and is tried again.
+func grow(ctx context.Context, name string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for began := time.Now(); time.Since(began) < 2*time.Second; {
+		if _, err := f.WriteString("one more line\n"); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(200 * time.Microsecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// tree counts the files under dir and their bytes. A directory that is not there yet has
+// none.
+func tree(dir string) (n int, size int64, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil
+		}
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if os.IsNotExist(err) {
+			return nil // a temporary file that has just got its name
+		}
+		if err == nil {
+			n++
+			size += info.Size()
+		}
+		return err
+	})
+	return n, size, err
+}
+
+// verify compares every file of the source with its copy, byte for byte by their SHA-256.
+func (d *backupDemo) verify(ctx context.Context) error {
+	bucket, err := fileblob.OpenBucket(d.store(), nil)
+	if err != nil {
+		return err
+	}
+	defer bucket.Close()
+	return filepath.WalkDir(d.source(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(d.source(), path)
+		if err != nil {
+			return err
+		}
+		same, size, err := equal(ctx, path, bucket, "files/"+filepath.ToSlash(rel))
+		if same {
+			d.same++
+			d.bytes += size
+		}
+		return err
+	})
+}
+
+func equal(ctx context.Context, file string, bucket *blob.Bucket, key string) (bool, int64, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, 0, err
+	}
+	defer f.Close()
+	copied, err := bucket.NewReader(ctx, key, nil)
+	if err != nil {
+		return false, 0, fmt.Errorf("no copy of %s: %w", file, err)
+	}
+	defer copied.Close()
+	a, b := sha256.New(), sha256.New()
+	size, err := io.Copy(a, f)
+	if err != nil {
+		return false, 0, err
+	}
+	if _, err := io.Copy(b, copied); err != nil {
+		return false, 0, err
+	}
+	return [sha256.Size]byte(a.Sum(nil)) == [sha256.Size]byte(b.Sum(nil)), size, nil
+}
+
+func (d *backupDemo) report(r *report) {
+	r.title("backup: files are copied to a store")
+	r.check("files and links found", d.account.Files, d.files+1)
+	r.check("files copied", d.account.Copied, d.files)
+	r.check("files whose copy has the same SHA-256", d.same, d.files)
+	r.note("MiB copied and verified", int(d.bytes>>20))
+	r.check("links out of the source, recorded and not followed", d.account.Links, 1)
+	r.atLeast("copies retried, because the file changed meanwhile", d.account.Retried, 1)
+	r.check("files failed", d.account.Failed, 0)
+	r.check("files lost", d.account.Unreported, 0)
+}
