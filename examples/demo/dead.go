@@ -25,8 +25,8 @@ const late = 300 * time.Millisecond
 
 // deadLetters reads the dead-letter queues of queues, and leaves everything in them. It
 // waits until want are there.
-func deadLetters(ctx context.Context, url string, cfg broker.Config, want int, queues ...string) (found []deadLetter, err error) {
-	conn, err := broker.Dial(ctx, url, cfg)
+func deadLetters(ctx context.Context, url string, want int, queues ...string) (found []deadLetter, err error) {
+	conn, err := broker.Dial(ctx, url, broker.Config{Logger: quiet})
 	if err != nil {
 		return nil, err
 	}

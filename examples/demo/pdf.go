@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/examples/pdf/smtpsink"
 )
 
@@ -42,7 +40,7 @@ func (d *pdfDemo) run(ctx context.Context) error {
 	sink, err := smtpsink.Start(smtpsink.Config{
 		Dir:    filepath.Join(d.dir, "mail"),
 		Faults: smtpsink.Faults{For: mailOutage},
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: quiet,
 	})
 	if err != nil {
 		return err
@@ -78,7 +76,7 @@ func (d *pdfDemo) run(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if d.dead, err = deadLetters(ctx, d.amqp, broker.Config{Logger: quiet}, unfixable, "pdf", "mail"); err != nil {
+	if d.dead, err = deadLetters(ctx, d.amqp, unfixable, "pdf", "mail"); err != nil {
 		return err
 	}
 	if err := second.terminate(); err != nil {
@@ -136,10 +134,7 @@ func (d *pdfDemo) report(r *report) {
 	r.note("mails sent twice, by the worker that was killed", d.mails-d.customers)
 	r.note("times the mail server said: later", d.refused)
 	r.atLeast("jobs retried, by the worker that survived", int(d.retried), 1)
-	r.check("orders put aside", len(d.dead), unfixable)
-	for _, l := range d.dead {
-		r.line(fmt.Sprintf("  %s %s: %s: %s", l.queue, l.job.ID, l.job.Failure.Reason, l.job.Failure.Error))
-	}
+	r.deadLetters("orders put aside", d.dead, unfixable)
 	r.check("orders lost", d.placed-d.made-len(d.dead), 0)
 }
 

@@ -23,8 +23,8 @@ type Sender struct {
 const defaultTimeout = time.Minute
 
 // NewSender returns a sender for the server at address, "host:port" or "smtp://user:password@host:port". The connection is encrypted if
-// the server offers it (STARTTLS); a password is sent in clear to the loopback address only. From is the sender's mail address.
-// Errors never quote the password.
+// the server offers it (STARTTLS), and then the server's certificate has to be good. A password never goes out in clear: without
+// encryption the server has to offer SCRAM or CRAM-MD5. From is the sender's mail address. Errors never quote the password.
 func NewSender(address, from string) (*Sender, error) {
 	server, err := parseServer(address)
 	if err != nil {
@@ -111,10 +111,12 @@ type oneLine struct {
 	error
 }
 
+// Error is the library's text with its line ends replaced.
 func (e oneLine) Error() string {
 	return strings.ReplaceAll(e.error.Error(), "\n", "; ")
 }
 
+// Unwrap returns the library's error.
 func (e oneLine) Unwrap() error {
 	return e.error
 }
