@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -63,9 +64,13 @@ func splitURLs(urls string) func(yield func(string) bool) {
 	}
 }
 
+// redact is what can be said of err without quoting a part of the URL: what looks like a bad
+// port may be a password whose host was forgotten.
 func redact(err error) string {
-	if strings.Contains(err.Error(), "://") {
-		return "it can't be parsed"
+	_, parse := errors.AsType[*url.Error](err)
+	_, port := errors.AsType[*strconv.NumError](err)
+	if parse || port {
+		return "it can't be parsed; reserved characters in the password, such as @ : / ? #, have to be percent-encoded"
 	}
 	return err.Error()
 }
@@ -169,6 +174,9 @@ func (e endpoint) dialError(err error) *DialError {
 		d.hint, d.permanent = fmt.Sprintf("does virtual host %q exist, and may user %q use it?", e.uri.Vhost, e.uri.Username), true
 	case isCertificate(err):
 		d.hint, d.permanent = "the certificate was not accepted: see broker.Config.TLS", true
+	case strings.Contains(err.Error(), "remote error: tls: "):
+		// In TLS 1.3 it comes with the first read, of which the library keeps the text only.
+		d.hint, d.permanent = "the server refused TLS: does it want a client certificate? see broker.Config.TLS", true
 	case errors.Is(err, syscall.ECONNREFUSED):
 		d.hint = "is RabbitMQ running there?"
 	}
@@ -178,6 +186,5 @@ func (e endpoint) dialError(err error) *DialError {
 func isCertificate(err error) bool {
 	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return unverified || notTLS || alert
+	return unverified || notTLS
 }

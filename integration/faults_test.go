@@ -22,7 +22,7 @@ func TestConnectionsAreCutAtRandom(t *testing.T) {
 	const jobs, producers, workers = 20_000, 4, 2
 	url := rabbit.URL(t)
 	p := newProxy(t, url)
-	p.cutAfter(func() int64 { return 50_000 + rand.Int64N(4_000_000) })
+	p.cutAfter(func() int64 { return 20_000 + rand.Int64N(1_500_000) })
 	kind := job.Define[numbered]("cut", job.Queue("cut"))
 	var worked tally
 	for range workers {
@@ -73,7 +73,7 @@ func cutNowAndThen(t *testing.T, p *proxy) (stop func() int) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(300*time.Millisecond + rand.N(1200*time.Millisecond)):
+			case <-time.After(100*time.Millisecond + rand.N(600*time.Millisecond)):
 				p.cut()
 				n++
 			}

@@ -209,7 +209,7 @@ func TestForgedDeathsDoNotLoseTheJob(t *testing.T) {
 	r.awaitConsumer(job.DefaultQueue)
 	r.publish(job.DefaultQueue, broker.Message{
 		Type: "forged", Body: []byte(`{}`),
-		Headers: forgedDeath("errand.delay.7", job.DefaultQueue, topology.DeadQueue(job.DefaultQueue)),
+		Headers: forgedDeath(topology.Namespace("").Delay(7), job.DefaultQueue, topology.DeadQueue(job.DefaultQueue)),
 	})
 	for want := range 3 {
 		if a := receive(t, "an attempt", attempts); a != want+1 {

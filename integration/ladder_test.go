@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -188,14 +187,14 @@ func TestLadderGrows(t *testing.T) {
 		level int
 	}{{100 * time.Millisecond, 7}, {time.Second, 10}, {time.Hour, 21}, {397 * 24 * time.Hour, 34}} {
 		enqueue(t, conn, kind.New(numbered{i}, job.Delay(c.delay)))
-		highest := fmt.Sprintf("errand.delay.%d", c.level)
+		highest := topology.Namespace("").Delay(c.level)
 		if !r.exists(highest) {
 			t.Errorf("a delay of %v: queue %s is missing", c.delay, highest)
 		}
-		if next := fmt.Sprintf("errand.delay.%d", c.level+1); r.exists(next) {
+		if next := topology.Namespace("").Delay(c.level + 1); r.exists(next) {
 			t.Errorf("a delay of %v: queue %s exists", c.delay, next)
 		}
 	}
-	eventually(t, "the job of an hour on its way", func() bool { return r.ready("errand.delay.21") == 1 })
-	eventually(t, "the job of a year on its way", func() bool { return r.ready("errand.delay.34") == 1 })
+	eventually(t, "the job of an hour on its way", func() bool { return r.ready(topology.Namespace("").Delay(21)) == 1 })
+	eventually(t, "the job of a year on its way", func() bool { return r.ready(topology.Namespace("").Delay(34)) == 1 })
 }

@@ -7,7 +7,7 @@ import (
 // Settings of the private server, low enough for tests to run into.
 const (
 	serverMaxMessage  = 64 << 10
-	serverAlarmMemory = 512 << 20
+	serverAlarmMemory = 400 << 20
 )
 
 // private is a server for what can't be done to one that others use. Tests that kill it or
@@ -17,7 +17,7 @@ var private = devserver.NewShared(devserver.Options{
 	Config: `
 max_message_size = 65536
 consumer_timeout = 4000
-vm_memory_high_watermark.absolute = 512MiB
+vm_memory_high_watermark.absolute = 400MiB
 vm_memory_calculation_strategy = erlang
 memory_monitor_interval = 500
 `,

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -152,7 +153,13 @@ func TestShutdownUnderLoad(t *testing.T) {
 		t.Errorf("got %+v, want the %d jobs done and nothing else", s, worked.worked())
 	}
 	r := dialRaw(t, url)
-	eventually(t, "the jobs not begun back in the queue", func() bool { return r.ready(job.DefaultQueue) == left })
+	eventually(t, fmt.Sprintf("%d jobs back in the queue", left), func() bool {
+		n := r.ready(job.DefaultQueue)
+		if n > left {
+			t.Fatalf("%d jobs are back in the queue, only %d were not begun", n, left)
+		}
+		return n == left
+	})
 
 	second := newWorker(conn, 8)
 	worker.Handle(second, kind, worked.work)

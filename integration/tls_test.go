@@ -114,8 +114,8 @@ func TestTLS(t *testing.T) {
 		{"other name", open, &tls.Config{RootCAs: ours.pool(), ServerName: "hare.example"}, "", "hare.example"},
 		{"authority in a missing file", open, nil, "cacertfile=/nowhere/ca.pem", "cacertfile"},
 		{"client certificate", closed, &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{ours.issue(t, "worker")}}, "", ""},
-		{"no client certificate", closed, &tls.Config{RootCAs: ours.pool()}, "", "certificate"},
-		{"no client certificate, TLS 1.2", closed12, &tls.Config{RootCAs: ours.pool()}, "", "certificate"},
+		{"no client certificate", closed, &tls.Config{RootCAs: ours.pool()}, "", "client certificate"},
+		{"no client certificate, TLS 1.2", closed12, &tls.Config{RootCAs: ours.pool()}, "", "client certificate"},
 		{"other client certificate", closed, &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{theirs.issue(t, "worker")}}, "", "certificate"},
 		{"too old a version", old, &tls.Config{RootCAs: ours.pool()}, "", "TLS"},
 	} {

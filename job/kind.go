@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/errandq/errand/codec"
 	"github.com/errandq/errand/topology"
@@ -124,7 +125,7 @@ func checkKind(name string) error {
 		return fmt.Errorf("%w: a kind's name is empty", ErrInvalid)
 	case len(name) > 255:
 		return fmt.Errorf("%w: kind %.40q… is %d bytes long, at most 255 are allowed", ErrInvalid, name, len(name))
-	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("%w: kind %q: control characters are not allowed", ErrInvalid, name)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Namespace is the prefix of everything that errand declares beside the user's own queues.
@@ -63,7 +64,7 @@ func CheckQueue(name string) error {
 		return fmt.Errorf("%w: queue %.40q…: %d bytes, at most %d are allowed", ErrName, name, len(name), MaxQueueName)
 	case strings.ContainsAny(name, "*#"):
 		return fmt.Errorf("%w: queue %q: * and # are not allowed", ErrName, name)
-	case strings.ContainsFunc(name, isControl):
+	case strings.ContainsFunc(name, unicode.IsControl):
 		return fmt.Errorf("%w: queue %q: control characters are not allowed", ErrName, name)
 	case strings.HasPrefix(name, "amq."), strings.HasPrefix(name, string(DefaultNamespace)+"."):
 		return fmt.Errorf("%w: queue %q: names that begin with amq. or errand. are reserved", ErrName, name)
@@ -78,12 +79,10 @@ func (n Namespace) Check() error {
 	switch {
 	case len(s) > maxNamespace:
 		return fmt.Errorf("%w: namespace %.40q…: %d bytes, at most %d are allowed", ErrName, s, len(s), maxNamespace)
-	case strings.ContainsAny(s, "*#"), strings.ContainsFunc(s, isControl):
+	case strings.ContainsAny(s, "*#"), strings.ContainsFunc(s, unicode.IsControl):
 		return fmt.Errorf("%w: namespace %q: *, # and control characters are not allowed", ErrName, s)
 	case s == "amq", strings.HasPrefix(s, "amq."):
 		return fmt.Errorf("%w: namespace %q: amq is RabbitMQ's own", ErrName, s)
 	}
 	return nil
 }
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
