@@ -3,8 +3,6 @@ package broker
 import (
 	"sync"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // acks sends the answers of one session. Jobs finish in any order, and RabbitMQ pays for
@@ -16,7 +14,7 @@ import (
 // answered behind an unanswered delivery is acked one by one, after at most joinWait while
 // answers keep coming in, and at once when they come slowly.
 type acks struct {
-	ch   *amqp.Channel
+	ch   ackChannel
 	wake chan struct{} // has room for one
 
 	mu         sync.Mutex
@@ -29,7 +27,14 @@ type acks struct {
 // joinWait is how long an answer waits for the ones before it while answers keep coming.
 const joinWait = time.Millisecond
 
-func newAcks(ch *amqp.Channel) *acks {
+// An ackChannel is what acks needs of a channel of the library.
+type ackChannel interface {
+	Ack(tag uint64, multiple bool) error
+	Nack(tag uint64, multiple, requeue bool) error
+	Reject(tag uint64, requeue bool) error
+}
+
+func newAcks(ch ackChannel) *acks {
 	return &acks{ch: ch, wake: make(chan struct{}, 1)}
 }
 
@@ -153,7 +158,7 @@ func (a *acks) pass(all bool) (left bool, err error) {
 }
 
 // send answers for one delivery alone.
-func (d *Delivery) send(ch *amqp.Channel) error {
+func (d *Delivery) send(ch ackChannel) error {
 	switch d.verdict {
 	case Requeued:
 		// nack, not reject: from 4.3 on RabbitMQ does not count it as a failed delivery.

@@ -115,6 +115,13 @@ func (g *generation) setBlocked(b amqp.Blocking) {
 	close(g.free)
 }
 
+// blockedBy is the reason why the server takes no messages, or empty.
+func (g *generation) blockedBy() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.blocked
+}
+
 // whenFree waits until the server takes messages again, or g or ctx is over.
 func (g *generation) whenFree(ctx context.Context) error {
 	g.mu.Lock()

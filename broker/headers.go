@@ -62,7 +62,7 @@ func sizeOf(v any, depth int) (int, error) {
 func table(headers map[string]any) amqp.Table {
 	for _, v := range headers {
 		switch v.(type) {
-		case int, map[string]any, []any:
+		case int, map[string]any, amqp.Table, []any:
 			return convert(headers, toLibrary).(amqp.Table)
 		}
 	}

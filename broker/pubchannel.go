@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -14,6 +16,15 @@ import (
 // all open confirms for each joined one.
 const window = 1024
 
+// confirmPatience is how long a confirm may take before its message is sent again. A busy
+// cluster needs seconds. It doubles each time, up to maxConfirmPatience, because a queue
+// without a majority does not confirm for as long as that lasts, and may in the end hold
+// every copy.
+const (
+	confirmPatience    = 20 * time.Second
+	maxConfirmPatience = 10 * time.Minute
+)
+
 // A pubChannel is a channel in confirm mode that all callers share.
 type pubChannel struct {
 	gen     *generation
@@ -22,6 +33,7 @@ type pubChannel struct {
 	returns chan amqp.Return
 
 	closeErr func() error // why the channel closed; waits for it to close
+	discard  func()       // closes the channel, because a confirm doesn't come
 
 	mu        sync.Mutex
 	returned  []amqp.Return // taken from returns, not yet claimed by their senders
@@ -46,6 +58,7 @@ func openPub(g *generation, n int) (*pubChannel, error) {
 		}
 		return ErrClosed
 	})
+	pc.discard = sync.OnceFunc(func() { g.closeChannel(ch) })
 	if err := g.call("confirm.select", func() error { return ch.Confirm(false) }); err != nil {
 		g.closeChannel(ch)
 		return nil, err
@@ -59,6 +72,36 @@ func (pc *pubChannel) alive() bool { return !pc.ch.IsClosed() }
 // send writes m and returns what its confirm will come to.
 func (pc *pubChannel) send(m *Message) (*amqp.DeferredConfirmation, error) {
 	return pc.ch.PublishWithDeferredConfirm(m.Exchange, m.Key, true, false, m.publishing())
+}
+
+// await waits for the confirm of a message until ctx ends. It returns false if ctx did.
+//
+// A confirm can fail to come on a connection that is well: RabbitMQ 3.10 was seen to forget
+// messages that reach it right after its start. When patience is over the channel is
+// closed; that completes the confirm, unconfirmed, and the message is sent again.
+func (pc *pubChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, patience time.Duration) bool {
+	select {
+	case <-dc.Done():
+		return true
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-dc.Done():
+			return true
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			if pc.gen.blockedBy() == "" {
+				pc.discard()
+				timer.Reset(closeTimeout) // in case that it takes a moment
+			} else {
+				timer.Reset(patience) // an alarm may last
+			}
+		}
+	}
 }
 
 // takeReturn reports whether m, whose confirm has come, was returned as unroutable. The

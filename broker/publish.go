@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -22,7 +23,7 @@ func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	b := batch{p: &c.pubs, ctx: ctx, todo: make([]*Message, len(ms))}
+	b := batch{p: &c.pubs, ctx: ctx, patience: confirmPatience, todo: make([]*Message, len(ms))}
 	for i := range ms {
 		b.todo[i] = &ms[i]
 	}
@@ -42,6 +43,8 @@ type batch struct {
 	again   []*Message
 	alone   []*Message // were in flight when the server closed the channel over one of them
 	nacked  bool       // this round had a refusal
+
+	patience time.Duration // with a confirm
 
 	// unknown counts how often a message was in flight when its connection or channel died:
 	// the server may have taken it.
@@ -67,6 +70,7 @@ func (b *batch) run() error {
 			b.sendAlone(m)
 		}
 		b.todo, b.again, b.alone = b.again, nil, nil
+		b.patience = min(2*b.patience, maxConfirmPatience)
 		if !b.nacked || len(b.todo) == 0 {
 			continue
 		}
@@ -150,16 +154,10 @@ func (b *batch) takeSlot() error {
 func (b *batch) land() {
 	f := b.flights[0]
 	b.flights = b.flights[1:]
-	select {
-	case <-f.dc.Done():
-	default:
-		select {
-		case <-f.dc.Done():
-		case <-b.ctx.Done():
-			b.abandon(append([]flight{f}, b.flights...))
-			b.flights = nil
-			return
-		}
+	if !f.pc.await(b.ctx, f.dc, b.patience) {
+		b.abandon(append([]flight{f}, b.flights...))
+		b.flights = nil
+		return
 	}
 	<-b.p.slots
 	b.sort(f.m, f.pc, f.dc.Acked())
@@ -222,9 +220,7 @@ func (b *batch) sendAlone(m *Message) {
 		b.again = append(b.again, m)
 		return
 	}
-	select {
-	case <-dc.Done():
-	case <-b.ctx.Done():
+	if !pc.await(b.ctx, dc, b.patience) {
 		b.fail(m, b.unconfirmed())
 		return
 	}
@@ -257,7 +253,7 @@ func (b *batch) abandon(fs []flight) {
 	p := b.p
 	p.background(func() {
 		for _, f := range fs {
-			<-f.dc.Done() // comes at the latest when the connection ends
+			f.pc.await(p.conn.ctx, f.dc, confirmPatience)
 			<-p.slots
 			_ = f.pc.takeReturn(f.m) // nobody is left to be told
 		}

@@ -16,6 +16,9 @@ var errCancelled = errors.New("consumer cancelled by the server: the queue was d
 // consumerTag may be the same everywhere: a channel has one consumer.
 const consumerTag = "errand"
 
+// lingerTime is several times as long as a quorum queue takes for a few hundred answers.
+const lingerTime = 200 * time.Millisecond
+
 // A session is one consumer on a channel of its own, from basic.consume to its end. A
 // channel a queue, so that what closes one leaves the others alone.
 type session struct {
@@ -117,20 +120,39 @@ func (s *session) drain(sub Subscription, sending <-chan struct{}) error {
 	}
 	// If it fails the channel is dead, which the loop below comes to as well.
 	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
+	returned := 0
 	for a := range s.deliveries {
 		d := s.received(&a)
 		s.acks.add(d)
 		_ = d.Requeue() // fails if the channel is dead: then the server has it already
+		returned++
 	}
 	s.settle(sub.Settle)
 	close(s.over)
 	<-sending
 	_, _ = s.acks.pass(true) // an error means that the channel is dead, and all goes back
 	s.acks.close()
+	if returned > 0 {
+		s.linger()
+	}
 	s.gen.closeChannel(s.ch)
 	s.wg.Wait()
 	s.lose(ErrDeliveryLost)
 	return nil
+}
+
+// linger gives the server time for the last answers. The channel of a quorum queue passes on
+// 32 of them at a time, keeps what comes on top for later, and forgets it when it is closed:
+// jobs that were acked behind many requeued ones would come again. Nothing tells when it is
+// through.
+func (s *session) linger() {
+	timer := time.NewTimer(lingerTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.gone:
+	case <-s.ctx.Done():
+	}
 }
 
 // settle waits until all deliveries are answered or the session is gone; after the end of

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,8 +37,9 @@ func timeoutAdvice(version, vhost, queue string, maxTime time.Duration) string {
 	if !atLeast(version, 3, 12) {
 		return fmt.Sprintf("set in rabbitmq.conf: consumer_timeout = %d", ms)
 	}
-	return fmt.Sprintf("rabbitmqctl set_policy -p %s --apply-to queues errand-timeout '^%s$' '{\"consumer-timeout\":%d}'",
-		shellQuote(vhost), strings.ReplaceAll(queue, ".", `\.`), ms)
+	// The policy is named after the queue, because one of the same name would be replaced.
+	return fmt.Sprintf(`rabbitmqctl set_policy -p %s --apply-to queues %s %s '{"consumer-timeout":%d}'`,
+		shellQuote(vhost), shellQuote("errand-timeout-"+queue), shellQuote("^"+regexp.QuoteMeta(queue)+"$"), ms)
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

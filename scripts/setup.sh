@@ -10,6 +10,7 @@
 set -eu
 
 what=${1:?usage: setup.sh demo|test}
+amqplib=/usr/share/php/PhpAmqpLib/autoload.php
 image=${ERRAND_RABBITMQ_IMAGE:-rabbitmq:4-management}
 
 say() { echo "setup: $*"; }
@@ -57,6 +58,12 @@ go version >/dev/null || die "this Go can't be used: install 1.26 or newer from 
 
 if [ "$what" = test ]; then
 	has cc || has gcc || install "gcc libc6-dev" "" || die "a C compiler is missing, which go test -race needs: install gcc or clang"
+	# Real clients in other languages: the tests that use them fail without, and say so. The
+	# system's Python is named, because that is where the system's packages are.
+	/usr/bin/python3 -c 'import pika' 2>/dev/null || install python3-pika "" ||
+		die "python3-pika is missing: python3 -m pip install pika for /usr/bin/python3"
+	[ -e "$amqplib" ] && has php || install "php-cli php-amqplib" "" ||
+		die "php and php-amqplib are missing: see integration/testdata/enqueue.php for where it is looked for"
 fi
 
 if [ -n "${AMQP_URL:-}" ]; then
