@@ -39,6 +39,6 @@ golden: ## write the golden files anew: look at the difference before you commit
 fuzz: ## each fuzz target for 30 seconds
 	@for pkg in ./job ./codec; do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s $$pkg || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 20x $$pkg || exit 1; \
 		done; \
 	done

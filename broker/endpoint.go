@@ -25,6 +25,8 @@ type endpoint struct {
 // defaultURL is what no URL at all means.
 const defaultURL = "amqp://localhost"
 
+var errNoScheme = errors.New("it has no ://")
+
 // parseEndpoints reads one URL, or several separated by commas.
 func parseEndpoints(urls string, base *tls.Config) ([]endpoint, error) {
 	if strings.TrimSpace(urls) == "" {
@@ -33,6 +35,9 @@ func parseEndpoints(urls string, base *tls.Config) ([]endpoint, error) {
 	var es []endpoint
 	for u := range splitURLs(urls) {
 		uri, err := amqp.ParseURI(u)
+		if err == nil && !strings.Contains(u, "://") {
+			err = errNoScheme // the parser would take it for a scheme alone, and mean localhost
+		}
 		if err != nil {
 			// The parser's error may quote the URL, and the password in it.
 			return nil, fmt.Errorf("broker: URL number %d is not of the form amqp://user:password@host:port/vhost: %s", len(es)+1, redact(err))

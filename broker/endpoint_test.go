@@ -79,6 +79,7 @@ func TestBadURLsDoNotTellThePassword(t *testing.T) {
 		"amqp://u:" + secret + "/x@rabbit",
 		"amqp://u:" + secret + "#x@rabbit:1",
 		"amqp://u:" + secret, // the host was forgotten
+		"amqp:u:" + secret + "@rabbit",
 		"amqp://u:" + secret + " @rabbit",
 		"amqp://u:" + secret + "@rabbit:port",
 		"amqp://u:" + secret + "@[::1",

@@ -147,6 +147,7 @@ func TestMistakesInDefineAndNew(t *testing.T) {
 		{"long ID", "ship", job.ID(long), "1 to 255"},
 		{"reserved header", "ship", job.Header("errand-attempt", 7), "reserved"},
 		{"header of RabbitMQ", "ship", job.Header("x-death", 7), "reserved"},
+		{"header that RabbitMQ routes by", "ship", job.Header("CC", []any{"q"}), "reserved"},
 		{"another header of RabbitMQ", "ship", job.Header("x-first-death-queue", "q"), "reserved"},
 		{"nil codec", "ship", job.Codec(nil), "codec is nil"},
 	}

@@ -154,6 +154,9 @@ func isReserved(name string) bool {
 	switch name {
 	case "x-death", "x-delivery-count", "x-acquired-count":
 		return true
+	case "CC", "BCC":
+		// RabbitMQ routes by them, so each retry's copy would go there once more.
+		return true
 	}
 	return strings.HasPrefix(name, prefix) ||
 		strings.HasPrefix(name, "x-first-death-") || strings.HasPrefix(name, "x-last-death-")

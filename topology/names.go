@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Namespace is the prefix of everything that errand declares beside the user's own queues.
@@ -53,7 +54,7 @@ const maxNamespace = 60
 var ErrName = errors.New("topology: bad name")
 
 // CheckQueue returns an error that wraps [ErrName] and names the rule which a queue's name
-// breaks. A name is 1 to 180 bytes without control characters, * and # (they are wildcards
+// breaks. A name is 1 to 180 bytes of UTF-8 without control characters, * and # (they are wildcards
 // in a delayed job's key), and does not begin with amq. or errand., which belong to
 // RabbitMQ and to errand.
 func CheckQueue(name string) error {
@@ -62,6 +63,8 @@ func CheckQueue(name string) error {
 		return fmt.Errorf("%w: a queue's name is empty", ErrName)
 	case len(name) > MaxQueueName:
 		return fmt.Errorf("%w: queue %.40q…: %d bytes, at most %d are allowed", ErrName, name, len(name), MaxQueueName)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: queue %q: it is not valid UTF-8", ErrName, name)
 	case strings.ContainsAny(name, "*#"):
 		return fmt.Errorf("%w: queue %q: * and # are not allowed", ErrName, name)
 	case strings.ContainsFunc(name, unicode.IsControl):

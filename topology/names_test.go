@@ -22,6 +22,7 @@ func TestCheckQueue(t *testing.T) {
 		{"with space, ünïcödé / and 世界", ""},
 		{strings.Repeat("x", topology.MaxQueueName), ""},
 		{"", "empty"},
+		{"a\xffb", "UTF-8"},
 		{strings.Repeat("x", topology.MaxQueueName+1), "at most 180"},
 		{strings.Repeat("ü", 91), "182 bytes"},
 		{"a*b", "* and #"},

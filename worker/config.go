@@ -35,8 +35,8 @@ type Config struct {
 	Timeout time.Duration
 	// Grace is how long Run takes at most to return after its context has ended. Handlers that
 	// still run shortly before its end have their context cancelled with [ErrShutdown], and
-	// their jobs go back to the queue. It is also how long a handler may ignore that its
-	// context is done before it counts as abandoned. Zero means 30 seconds.
+	// their jobs go back to the queue. It is also how long a handler may ignore its
+	// timeout before it counts as abandoned. Zero means 30 seconds.
 	Grace time.Duration
 
 	// Middleware wraps every handler, the first one outermost.

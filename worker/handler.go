@@ -77,6 +77,9 @@ func (w *Worker) handle(kind, queue string, queueOpts []topology.Option, kindErr
 	if p == nil {
 		p = newPool(w, queue, queueOpts)
 		w.pools[queue] = p
+	} else if !p.sameQueue(queueOpts) {
+		w.errs = append(w.errs, fmt.Errorf("kind %q: other kinds define its queue %q with other options", kind, queue))
+		return
 	}
 	if _, twice := w.kinds[kind]; twice {
 		panic(fmt.Sprintf("worker: Handle: two handlers for kind %q", kind))

@@ -48,6 +48,12 @@ func newPool(w *Worker, queue string, options []topology.Option) *pool {
 	}
 }
 
+// sameQueue reports whether options say the same of the queue as the pool's own.
+func (p *pool) sameQueue(options []topology.Option) bool {
+	return topology.IsExisting(options...) == topology.IsExisting(p.options...) &&
+		topology.HasRetries(options...) == topology.HasRetries(p.options...)
+}
+
 // unlimited is what a handler without a timeout counts as, towards RabbitMQ.
 const unlimited = 7 * 24 * time.Hour
 

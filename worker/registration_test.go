@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/errandq/errand/job"
+	"github.com/errandq/errand/topology"
 	"github.com/errandq/errand/worker"
 )
 
@@ -82,6 +83,10 @@ func TestRunErrors(t *testing.T) {
 		}},
 		{"the zero kind", job.ErrInvalid, "job.Define", func(w *worker.Worker) {
 			worker.Handle(w, job.Kind[args]{}, returns(nil))
+		}},
+		{"two opinions of a queue", nil, "other options", func(w *worker.Worker) {
+			worker.Handle(w, job.Define[args]("a", job.Queue("q")), returns(nil))
+			worker.Handle(w, job.Define[args]("b", job.Queue("q", topology.Existing())), returns(nil))
 		}},
 	}
 	for _, test := range tests {

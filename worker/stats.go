@@ -11,7 +11,7 @@ type Stats struct {
 	Dead      int64 // jobs put aside, for whatever reason
 	Snoozed   int64
 	Expired   int64 // dropped unrun
-	Requeued  int64 // given back unfinished, at shutdown
+	Requeued  int64 // given back unfinished at shutdown; not those that waited in the broker package
 	Lost      int64 // deliveries lost while their handlers ran; other workers have got the jobs
 	Abandoned int64 // handlers that ignored the end of their context
 	Panicked  int64
