@@ -35,10 +35,10 @@ type Conn struct {
 // straight from os.Getenv("AMQP_URL").
 //
 // A server that is not up yet is waited for, 15 seconds or until ctx ends. A wrong password,
-// a virtual host that does not exist and a certificate that can't be verified are errors at
-// once. After Dial has returned the Conn looks after itself until Close; ctx no longer
-// matters then. The errors are a [*DialError] for each endpoint, joined; none holds the
-// password.
+// a virtual host that does not exist and a certificate that can't be verified are errors
+// within a second, after three tries. After Dial has returned the Conn looks after itself
+// until Close; ctx no longer matters then. The errors are a [*DialError] for each endpoint,
+// joined; none holds the password.
 func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 	cfg = cfg.withDefaults()
 	endpoints, err := parseEndpoints(url, cfg.TLS)
@@ -62,17 +62,24 @@ func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
+// maxFinals is how often Dial believes an error that no retry should cure. RabbitMQ 4.3 was
+// seen to refuse, once, a user on a vhost where it had been let in a second before.
+const maxFinals = 3
+
 // dial makes the first generation. Unlike connect it gives up.
 func (l *link) dial(ctx context.Context) (*generation, error) {
 	patience, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	wait := reconnectPolicy()
-	for {
+	for finals := 0; ; {
 		g, err := l.tryAll(patience, 1)
 		if err == nil {
 			return g, nil
 		}
-		if permanent(err) || !sleep(patience, wait.NextBackOff()) {
+		if permanent(err) {
+			finals++
+		}
+		if finals == maxFinals || !sleep(patience, wait.NextBackOff()) {
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
 			}

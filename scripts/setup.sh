@@ -30,7 +30,8 @@ install() {
 		[ -n "${updated:-}" ] || as_root apt-get update -qq
 		updated=1
 		# shellcheck disable=SC2086 # a list of packages
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 >/dev/null
+		out=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1 2>&1) ||
+			{ echo "$out" >&2; return 1; }
 	elif has brew && [ -n "$2" ]; then
 		say "installing $2 by brew"
 		# shellcheck disable=SC2086
