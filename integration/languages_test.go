@@ -10,20 +10,41 @@ import (
 	"github.com/errandq/errand/worker"
 )
 
+// A language has a client of its own, and programs of ours in testdata.
+type language struct {
+	name      string
+	command   string
+	extension string
+	install   string
+}
+
+// languages are tried by the tests below. Python is the system's own, because that is where
+// the system's packages are.
+func languages() []language {
+	return []language{
+		{"python", "/usr/bin/python3", ".py", "apt-get install python3-pika"},
+		{"php", "php", ".php", "apt-get install php-cli php-amqplib"},
+	}
+}
+
+// run runs a program of testdata to its end.
+func (l language) run(t *testing.T, program string, args ...string) {
+	t.Helper()
+	command := append([]string{"testdata/" + program + l.extension}, args...)
+	out, err := exec.CommandContext(t.Context(), l.command, command...).CombinedOutput()
+	if err != nil && testing.Short() {
+		t.Skipf("skipped in short mode: %v", err)
+	}
+	if err != nil {
+		t.Fatalf("%s %v: %v (%s)\n%s", l.command, command, err, l.install, out)
+	}
+}
+
 // Programs in other languages enqueue jobs with nothing but their AMQP client.
 func TestOtherLanguages(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name    string
-		command []string
-		id      string // what the program gives to job 2
-		install string
-	}{
-		// The system's own Python, because that is where the system's packages are.
-		{"python", []string{"/usr/bin/python3", "testdata/enqueue.py"}, "from-python", "apt-get install python3-pika"},
-		{"php", []string{"php", "testdata/enqueue.php"}, "from-php", "apt-get install php-cli php-amqplib"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	for _, l := range languages() {
+		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			url := rabbit.URL(t)
 			const calls = 5 // four good jobs, one of them retried
@@ -32,7 +53,7 @@ func TestOtherLanguages(t *testing.T) {
 			kind := job.Define[numbered]("foreign", job.Queue("languages"))
 			worker.Handle(w, kind, func(ctx context.Context, n numbered) error {
 				j, _ := worker.JobFrom(ctx)
-				checkForeign(t, n.N, j, c.id)
+				checkForeign(t, n.N, j, "from-"+l.name)
 				jobs <- j
 				if j.Attempt == 2 {
 					return errBoom
@@ -42,18 +63,34 @@ func TestOtherLanguages(t *testing.T) {
 			start(t, w)
 			r := dialRaw(t, url)
 			r.awaitConsumer("languages")
-			out, err := exec.CommandContext(t.Context(), c.command[0], append(c.command[1:], url, "languages")...).CombinedOutput()
-			if err != nil {
-				if testing.Short() {
-					t.Skipf("skipped in short mode: %v", err)
-				}
-				t.Fatalf("%v: %v (%s)\n%s", c.command, err, c.install, out)
-			}
+			l.run(t, "enqueue", url, "languages")
 			for range calls {
 				receive(t, "a job", jobs)
 			}
 			m := r.await(topology.DeadQueue("languages"))
 			checkDead(t, m, job.Malformed, "job: malformed message: header errand-attempt is")
+		})
+	}
+}
+
+// The task queue of the second RabbitMQ tutorial, declared and filled by a program that
+// knows nothing of errand, is worked by a handler of one line.
+func TestTaskQueueOfOtherLanguages(t *testing.T) {
+	t.Parallel()
+	for _, l := range languages() {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			url := rabbit.URL(t)
+			l.run(t, "new_task", url, "First task.", "Zweite Aufgabe: größer..", "")
+			tasks := make(chan string, 3)
+			w := newWorker(dial(t, url), 1)
+			worker.Handle(w, taskQueue(), func(_ context.Context, task []byte) error { tasks <- string(task); return nil })
+			start(t, w)
+			for _, want := range []string{"First task.", "Zweite Aufgabe: größer..", ""} {
+				if got := receive(t, "a task", tasks); got != want {
+					t.Errorf("got task %q, want %q", got, want)
+				}
+			}
 		})
 	}
 }
