@@ -7,7 +7,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Defaults of [Exponential]. Together they try for about 17 minutes.
+// Defaults of [Exponential]. Together they try for about 17 minutes, 20 as
+// package worker rounds the delays up.
 const (
 	DefaultInitial  = time.Second
 	DefaultMax      = time.Hour

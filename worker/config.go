@@ -28,7 +28,7 @@ type Config struct {
 	Queues map[string]Queue
 
 	// Retry is the policy for handlers that name none. Nil means retry.Exponential{}: 11
-	// attempts in about 17 minutes.
+	// attempts in about 20 minutes.
 	Retry retry.Policy
 	// Timeout is how long a handler that names none may run. Zero means 15 minutes, half of
 	// what RabbitMQ allows by default; negative means no limit.
