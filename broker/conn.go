@@ -34,11 +34,11 @@ type Conn struct {
 // 5672 (5671 for TLS) and /; an empty url means amqp://localhost, so that the URL may come
 // straight from os.Getenv("AMQP_URL").
 //
-// A server that is not up yet is waited for, 15 seconds or until ctx ends. A wrong password,
-// a virtual host that does not exist and a certificate that can't be verified are errors
-// within a second, after three tries. After Dial has returned the Conn looks after itself
-// until Close; ctx no longer matters then. The errors are a [*DialError] for each endpoint,
-// joined; none holds the password.
+// A server that is not up yet is waited for, 15 seconds or until ctx ends. A virtual host
+// that does not exist and a certificate that can't be verified are errors at once, a wrong
+// password after two tries, about six seconds, because RabbitMQ answers it by silence.
+// After Dial has returned the Conn looks after itself until Close; ctx no longer matters
+// then. The errors are a [*DialError] for each endpoint, joined; none holds the password.
 func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 	cfg = cfg.withDefaults()
 	endpoints, err := parseEndpoints(url, cfg.TLS)
@@ -62,44 +62,54 @@ func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// maxFinals is how often Dial believes an error that no retry should cure. RabbitMQ 4.3 was
-// seen to refuse, once, a user on a vhost where it had been let in a second before.
-const maxFinals = 3
-
 // dial makes the first generation. Unlike connect it gives up.
 func (l *link) dial(ctx context.Context) (*generation, error) {
 	patience, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	wait := reconnectPolicy()
-	for finals := 0; ; {
+	var final error // the last error that may be one
+	for seen := 0; ; {
 		g, err := l.tryAll(patience, 1)
 		if err == nil {
 			return g, nil
 		}
-		if permanent(err) {
-			finals++
+		believe := timesToBelieve(err)
+		if believe > 0 {
+			seen, final = seen+1, err
 		}
-		if finals == maxFinals || !sleep(patience, wait.NextBackOff()) {
-			if ctx.Err() != nil {
-				return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
-			}
+		if believe > 0 && seen >= believe {
 			return nil, err
 		}
+		if sleep(patience, wait.NextBackOff()) {
+			continue
+		}
+		if final != nil {
+			err = final // it says more than that the time was up
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		}
+		return nil, err
 	}
 }
 
-// permanent reports whether no endpoint in err is worth another try.
-func permanent(err error) bool {
+// timesToBelieve is how often err has to be seen to count as final: as often as the most doubtful of
+// its endpoints' errors. Zero means that one of them is worth another try for as long as it
+// takes.
+func timesToBelieve(err error) int {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
-		return false
+		return 0
 	}
+	most := 0
 	for _, e := range joined.Unwrap() {
-		if d, ok := errors.AsType[*DialError](e); !ok || !d.permanent {
-			return false
+		d, ok := errors.AsType[*DialError](e)
+		if !ok || d.believe == 0 {
+			return 0
 		}
+		most = max(most, d.believe)
 	}
-	return true
+	return most
 }
 
 // consumeLink starts the second connection when something is consumed for the first time.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/errandq/errand/topology"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -14,6 +15,7 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 	if c.cfg.NoDeclare || t.IsZero() {
 		return nil
 	}
+	wait, casualties := reconnectPolicy(), 0
 	for {
 		link := c.declareLink()
 		g, err := link.wait(ctx)
@@ -23,7 +25,13 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 		if err := g.whenFree(ctx); err != nil {
 			return err
 		}
-		err = g.declare(ctx, t)
+		done := make(chan error, 1)
+		c.pubs.background(func() { done <- g.declare(ctx, t) })
+		select {
+		case err = <-done:
+		case <-ctx.Done(): // the calls that wait for the server take no context
+			return fmt.Errorf("broker: declare: no answer: %w", context.Cause(ctx))
+		}
 		if err == nil {
 			c.mu.Lock()
 			c.declared = topology.Join(c.declared, t)
@@ -33,9 +41,16 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 		if channelOnly(err) || ctx.Err() != nil {
 			return err
 		}
+		if protocolError(err) && code(err) != amqp.InternalError {
+			// Each time that took the connection away from everybody: an exchange of a kind that
+			// needs a plugin, say.
+			if casualties++; casualties == maxCasualties {
+				return err
+			}
+		}
 		// The connection died meanwhile, or the server could not decide in time. Declaring
 		// again is harmless.
-		if !sleep(ctx, reconnectPolicy().NextBackOff()) {
+		if !sleep(ctx, wait.NextBackOff()) {
 			return err
 		}
 	}

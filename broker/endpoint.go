@@ -169,19 +169,28 @@ func (e endpoint) auth() amqp.Authentication {
 	return e.uri.PlainAuth()
 }
 
+var errCutInHandshake = errors.New("the connection was cut in the AMQP handshake")
+
 // dialError says in words what kind of failure err is.
 func (e endpoint) dialError(err error) *DialError {
 	d := &DialError{Endpoint: e.String(), Err: err}
 	switch {
-	case errors.Is(err, amqp.ErrCredentials) || code(err) == amqp.AccessRefused:
-		d.hint, d.permanent = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), true
-	case errors.Is(err, amqp.ErrVhost) || code(err) == amqp.NotAllowed:
-		d.hint, d.permanent = fmt.Sprintf("does virtual host %q exist, and may user %q use it?", e.uri.Vhost, e.uri.Username), true
+	case code(err) == amqp.AccessRefused:
+		d.hint, d.believe = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), 1
+	case errors.Is(err, amqp.ErrCredentials):
+		// The library's guess when the server closes the connection without a word: RabbitMQ
+		// does so over a wrong password, after three seconds; networks do it, too.
+		d.hint, d.believe = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), 2
+	case code(err) == amqp.NotAllowed:
+		d.hint, d.believe = fmt.Sprintf("does virtual host %q exist, and may user %q use it?", e.uri.Vhost, e.uri.Username), 1
+	case errors.Is(err, amqp.ErrVhost):
+		// Another such guess, and a wrong one: RabbitMQ says it when a virtual host is refused.
+		d.Err = errCutInHandshake
 	case isCertificate(err):
-		d.hint, d.permanent = "the certificate was not accepted: see broker.Config.TLS", true
+		d.hint, d.believe = "the certificate was not accepted: see broker.Config.TLS", 1
 	case strings.Contains(err.Error(), "remote error: tls: "):
 		// In TLS 1.3 it comes with the first read, of which the library keeps the text only.
-		d.hint, d.permanent = "the server refused TLS: does it want a client certificate? see broker.Config.TLS", true
+		d.hint, d.believe = "the server refused TLS: does it want a client certificate? see broker.Config.TLS", 1
 	case errors.Is(err, syscall.ECONNREFUSED):
 		d.hint = "is RabbitMQ running there?"
 	}

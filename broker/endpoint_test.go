@@ -185,46 +185,46 @@ func TestDialErrorsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	e := endpoint{uri: amqp.URI{Scheme: "amqp", Host: "rabbit", Port: 5672, Username: "u", Password: secret, Vhost: "/shop"}}
 	tests := []struct {
-		name      string
-		err       error
-		want      string
-		permanent bool
+		name    string
+		err     error
+		want    string
+		believe int
 	}{
-		{"wrong password", amqp.ErrCredentials, `no user "u"`, true},
-		{"refused by the server", &amqp.Error{Code: amqp.AccessRefused, Server: true}, `no user "u"`, true},
-		{"no vhost", amqp.ErrVhost, `virtual host "/shop"`, true},
-		{"vhost not allowed", &amqp.Error{Code: amqp.NotAllowed, Server: true}, `virtual host "/shop"`, true},
-		{"certificate", fmt.Errorf("TLS: %w", &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "rabbit"}}), "broker.Config.TLS", true},
-		{"no TLS there", fmt.Errorf("TLS: %w", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}), "broker.Config.TLS", true},
-		{"something else", errors.New("no route to host"), "no route to host", false},
+		{"silence after the password", amqp.ErrCredentials, `no user "u"`, 2},
+		{"wrong password", &amqp.Error{Code: amqp.AccessRefused, Server: true}, `no user "u"`, 1},
+		{"silence after the vhost", amqp.ErrVhost, "cut", 0},
+		{"vhost not allowed", &amqp.Error{Code: amqp.NotAllowed, Server: true}, `virtual host "/shop"`, 1},
+		{"certificate", fmt.Errorf("TLS: %w", &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "rabbit"}}), "broker.Config.TLS", 1},
+		{"no TLS there", fmt.Errorf("TLS: %w", tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}), "broker.Config.TLS", 1},
+		{"something else", errors.New("no route to host"), "no route to host", 0},
 	}
 	for _, test := range tests {
 		err := e.dialError(test.err)
 		if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "amqp://rabbit:5672/shop") || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: got %q, want the endpoint and %q", test.name, err, test.want)
 		}
-		if !errors.Is(err, test.err) || err.permanent != test.permanent {
-			t.Errorf("%s: got %v with permanent %v, want %v", test.name, err, err.permanent, test.permanent)
+		if err.believe != test.believe {
+			t.Errorf("%s: got %v to be believed after %d times, want %d", test.name, err, err.believe, test.believe)
 		}
 	}
 }
 
-func TestPermanentMeansEveryEndpoint(t *testing.T) {
+func TestTimesToBelieve(t *testing.T) {
 	t.Parallel()
-	hopeless, passing := &DialError{permanent: true}, &DialError{}
+	certain, doubtful, passing := &DialError{believe: 1}, &DialError{believe: 2}, &DialError{}
 	tests := []struct {
 		err  error
-		want bool
+		want int
 	}{
-		{errors.Join(hopeless), true},
-		{errors.Join(hopeless, hopeless), true},
-		{errors.Join(hopeless, passing), false},
-		{errors.Join(passing), false},
-		{errors.Join(errCut), false},
-		{errCut, false},
+		{errors.Join(certain), 1},
+		{errors.Join(certain, doubtful), 2},
+		{errors.Join(certain, passing), 0},
+		{errors.Join(passing), 0},
+		{errors.Join(errCut), 0},
+		{errCut, 0},
 	}
 	for i, test := range tests {
-		if got := permanent(test.err); got != test.want {
+		if got := timesToBelieve(test.err); got != test.want {
 			t.Errorf("case %d: got %v, want %v", i, got, test.want)
 		}
 	}

@@ -95,8 +95,9 @@ type DialError struct {
 	Endpoint string // scheme, host, port and virtual host
 	Err      error
 	hint     string
-	// permanent: trying again won't help, as with a wrong password.
-	permanent bool
+	// believe is how often Dial sees the error before it takes it for final: once for a wrong
+	// password. Zero means that it never does.
+	believe int
 }
 
 // Error names the endpoint, the cause and what to look at.

@@ -54,11 +54,14 @@ func (l *link) run(ctx context.Context, first *generation) {
 				return // only because ctx is over
 			}
 		}
-		if err := l.prepare(g); err != nil {
+		stop := context.AfterFunc(ctx, func() { g.socket.fail(ErrClosed) }) // serve is not there yet
+		err := l.prepare(g)
+		stop()
+		if err != nil {
 			l.log.Warn("declaring again after reconnect failed", "err", err)
 		}
 		l.set(g, nil, false)
-		err := g.serve(ctx, func(b amqp.Blocking) { l.setBlocked(g, b) })
+		err = g.serve(ctx, func(b amqp.Blocking) { l.setBlocked(g, b) })
 		l.set(nil, err, false)
 		if ctx.Err() != nil {
 			return

@@ -190,6 +190,16 @@ func TestDeclareWaitsForAConnectionUntilItsContextEnds(t *testing.T) {
 	})
 }
 
+// The library cuts the number to 16 bits, and 65536 would come out as no limit at all.
+func TestPrefetchFitsAMQP(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[int]int{-1: 1, 0: 1, 1: 1, 65535: 65535, 65536: 65535, 1 << 20: 65535} {
+		if got := (Subscription{Prefetch: given}).prefetch(); got != want {
+			t.Errorf("%d: got %d, want %d", given, got, want)
+		}
+	}
+}
+
 func TestConsumeEndsWhileThereIsNoConnection(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"context", "drain"} {

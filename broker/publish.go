@@ -46,9 +46,11 @@ type batch struct {
 
 	patience time.Duration // with a confirm
 
-	// unknown counts how often a message was in flight when its connection or channel died:
-	// the server may have taken it.
-	unknown map[*Message]int
+	// unknown has the messages that were in flight when their connection or channel died: the
+	// server may have taken them.
+	unknown map[*Message]bool
+	// casualties counts how often that was by a protocol error.
+	casualties map[*Message]int
 }
 
 // maxCasualties is how often a message may be in flight when the server throws the whole
@@ -174,7 +176,7 @@ func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
 	switch {
 	case acked:
 		if err := pc.takeReturn(m); err != nil {
-			b.fail(m, err)
+			b.giveUp(m, err) // an earlier copy may have been routed
 		}
 	case pc.alive():
 		b.nacked = true
@@ -187,13 +189,16 @@ func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
 // lost decides where m goes whose channel died, of err, before its answer came.
 func (b *batch) lost(m *Message, err error) {
 	if b.unknown == nil {
-		b.unknown = map[*Message]int{}
+		b.unknown, b.casualties = map[*Message]bool{}, map[*Message]int{}
 	}
-	b.unknown[m]++
+	b.unknown[m] = true
+	if protocolError(err) {
+		b.casualties[m]++
+	}
 	switch {
 	case channelOnly(err):
 		b.alone = append(b.alone, m)
-	case protocolError(err) && b.unknown[m] >= maxCasualties:
+	case b.casualties[m] >= maxCasualties:
 		b.giveUp(m, fmt.Errorf("%w: the server closed the connection %d times while the message was in flight: %w", ErrInvalid, maxCasualties, err))
 	default:
 		b.again = append(b.again, m) // the next connection will do
@@ -269,9 +274,10 @@ func (b *batch) fail(m *Message, err error) {
 	b.errs = append(b.errs, publishError(m, err))
 }
 
-// giveUp is for the end of ctx or of the Conn: what was in flight before may have arrived.
+// giveUp is for what says nothing of earlier copies: one that was in flight when its
+// connection died may have arrived.
 func (b *batch) giveUp(m *Message, err error) {
-	if b.unknown[m] > 0 {
+	if b.unknown[m] {
 		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	b.fail(m, err)

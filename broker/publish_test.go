@@ -128,6 +128,7 @@ func TestLostMessages(t *testing.T) {
 		{"library's own word for it", []error{&amqp.Error{Code: amqp.FrameError}}, 1, 0, nil},
 		{"channel closed over one of several", []error{fromServer(amqp.NotFound)}, 0, 1, nil},
 		{"protocol error, twice", []error{fromServer(amqp.SyntaxError), fromServer(amqp.FrameError)}, 2, 0, nil},
+		{"protocol error after cuts that were no fault of it", []error{errCut, errCut, errCut, fromServer(amqp.SyntaxError)}, 4, 0, nil},
 		{"protocol error, a third time", []error{fromServer(amqp.SyntaxError), fromServer(amqp.SyntaxError), fromServer(amqp.SyntaxError)}, 2, 0, ErrInvalid},
 	}
 	for _, test := range tests {
@@ -159,6 +160,25 @@ func TestGivingUpSaysWhetherItMayHaveArrived(t *testing.T) {
 		}
 	}
 	wantFailures(t, errors.Join(b.errs...), "sent", "unsent")
+}
+
+// The same where the server returns the second copy: the queue may have been deleted after
+// it took the first.
+func TestReturnOfASecondCopySaysThatTheFirstMayHaveArrived(t *testing.T) {
+	t.Parallel()
+	for _, resent := range []bool{false, true} {
+		b := batch{p: &offline().pubs, ctx: t.Context()}
+		m := &Message{ID: "1", Exchange: "x", Key: "k"}
+		if resent {
+			b.lost(m, errCut)
+		}
+		pc := &pubChannel{returns: make(chan amqp.Return, 1)}
+		pc.returns <- amqp.Return{MessageId: m.ID, Exchange: m.Exchange, RoutingKey: m.Key}
+		b.sort(m, pc, true)
+		if err := errors.Join(b.errs...); !errors.Is(err, ErrUnroutable) || errors.Is(err, ErrUnconfirmed) != resent {
+			t.Errorf("resent %v: got %v, want ErrUnroutable, with ErrUnconfirmed only if it was sent before", resent, err)
+		}
+	}
 }
 
 func TestCulprit(t *testing.T) {

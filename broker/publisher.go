@@ -11,6 +11,8 @@ type publisher struct {
 	conn  *Conn
 	slots chan struct{} // a message in flight holds one
 
+	opening chan struct{} // whoever opens a channel holds it
+
 	mu      sync.Mutex
 	current *pubChannel // may be dead
 	closed  bool
@@ -19,6 +21,7 @@ type publisher struct {
 func (p *publisher) init(c *Conn) {
 	p.conn = c
 	p.slots = make(chan struct{}, window)
+	p.opening = make(chan struct{}, 1)
 }
 
 // channel returns a live channel on a connection that takes messages.
@@ -35,7 +38,7 @@ func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
 			if err != nil {
 				return nil, err
 			}
-			if pc, err = p.open(g); err != nil {
+			if pc, err = p.open(ctx, g); err != nil {
 				if !sleep(ctx, reconnectPolicy().NextBackOff()) {
 					return nil, fmt.Errorf("%w: %w (last error: %v)", ErrNotConnected, context.Cause(ctx), err)
 				}
@@ -51,18 +54,47 @@ func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
 	}
 }
 
-// open makes the channel of g current, unless another caller has done it.
-func (p *publisher) open(g *generation) (*pubChannel, error) {
+// open makes the channel of g current, unless another caller has done it. The end of ctx
+// ends the waiting for it, not the opening.
+func (p *publisher) open(ctx context.Context, g *generation) (*pubChannel, error) {
+	type result struct {
+		pc  *pubChannel
+		err error
+	}
+	done := make(chan result, 1)
+	select {
+	case p.opening <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	p.background(func() {
+		defer func() { <-p.opening }()
+		pc, err := p.openCurrent(g)
+		done <- result{pc, err}
+	})
+	select {
+	case r := <-done:
+		return r.pc, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// openCurrent is open for the holder of opening.
+func (p *publisher) openCurrent(g *generation) (*pubChannel, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.current != nil && p.current.alive() {
-		return p.current, nil
+	pc := p.current
+	p.mu.Unlock()
+	if pc != nil && pc.alive() {
+		return pc, nil
 	}
 	pc, err := openPub(g, window)
 	if err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
 	p.current = pc
+	p.mu.Unlock()
 	return pc, nil
 }
 

@@ -30,12 +30,42 @@ type session struct {
 	cancels    chan string
 	acks       *acks
 
-	ctx  context.Context // of the deliveries
-	lose context.CancelCauseFunc
+	ctx        context.Context // of the deliveries
+	lose       context.CancelCauseFunc
+	background func(func()) // runs what may outlast Consume
+
 	gone chan struct{} // closed when the channel or the consumer has ended by itself
 	err  error         // why; readable once gone is closed
 	over chan struct{} // closed when run ends
 	wg   sync.WaitGroup
+}
+
+// openSession is the function of that name, whose calls take no context, until ctx ends.
+func (c *Conn) openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
+	type result struct {
+		s   *session
+		err error
+	}
+	done := make(chan result, 1)
+	c.pubs.background(func() {
+		s, err := openSession(ctx, g, sub)
+		if err == nil {
+			s.background = c.pubs.background
+		}
+		done <- result{s, err}
+	})
+	select {
+	case r := <-done:
+		return r.s, r.err
+	case <-ctx.Done():
+		c.pubs.background(func() {
+			if r := <-done; r.err == nil { // nobody wants it any more
+				r.s.lose(ErrDeliveryLost)
+				g.closeChannel(r.s.ch)
+			}
+		})
+		return nil, context.Cause(ctx)
+	}
 }
 
 func openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
@@ -67,7 +97,7 @@ func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, erro
 		over:    make(chan struct{}),
 	}
 	err = g.call("basic.consume", func() error {
-		if err := ch.Qos(max(sub.Prefetch, 1), 0, false); err != nil {
+		if err := ch.Qos(sub.prefetch(), 0, false); err != nil {
 			return err
 		}
 		s.deliveries, err = ch.Consume(sub.Queue, consumerTag, false, false, false, false, args)
@@ -96,9 +126,9 @@ func (s *session) run(sub Subscription, deliver func(*Delivery)) error {
 			s.acks.add(d)
 			deliver(d)
 		case <-sub.Drain:
-			return s.drain(sub, sending)
+			return s.finish(sub, sending)
 		case <-s.ctx.Done():
-			return s.drain(sub, sending)
+			return s.finish(sub, sending)
 		}
 	}
 }
@@ -109,6 +139,32 @@ func (s *session) end() error {
 	close(s.over)
 	s.wg.Wait()
 	return s.err
+}
+
+// goodbye is how long a server may take, after the end of Consume's context and of Settle,
+// for the last answers.
+const goodbye = 500 * time.Millisecond
+
+// finish drains. Where the server does not answer, that goes on in the background when
+// Consume has to return, and the deliveries are lost.
+func (s *session) finish(sub Subscription, sending <-chan struct{}) error {
+	done := make(chan error, 1)
+	s.background(func() { done <- s.drain(sub, sending) })
+	select {
+	case err := <-done:
+		return err
+	case <-s.ctx.Done():
+	}
+	timer := time.NewTimer(sub.Settle + goodbye)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		s.acks.close()
+		s.lose(ErrDeliveryLost)
+		return nil
+	}
 }
 
 // drain stops the deliveries, waits for the answers, and closes the channel.

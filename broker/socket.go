@@ -50,11 +50,14 @@ func newSocket(c net.Conn, timeout time.Duration) *socket {
 // Read implements net.Conn. Only one goroutine may read.
 func (s *socket) Read(p []byte) (int, error) { return s.reader.Read(p) }
 
-// Write implements net.Conn. It returns when p is in the buffer.
+// Write implements net.Conn. It returns when p is in the buffer, which may be full before.
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.err == nil && !s.closing && len(s.pending) >= writeBuffer {
+	// A server under an alarm stops reading in the midst of a message, for as long as the alarm
+	// lasts. Nobody waits for that here, without a context: only the messages that were on
+	// their way are taken in, because later ones wait until the server is free.
+	for s.err == nil && !s.closing && !s.paused && len(s.pending) >= writeBuffer {
 		s.changed.Wait()
 	}
 	if s.err != nil {
@@ -95,7 +98,9 @@ func (s *socket) flush() {
 			s.fail(err)
 			return
 		}
-		spare = batch
+		if spare = batch; cap(spare) > 4*writeBuffer {
+			spare = nil // an alarm has let it grow
+		}
 	}
 }
 
@@ -117,6 +122,7 @@ func (s *socket) pause(paused bool) {
 	defer s.mu.Unlock()
 	s.paused = paused
 	s.setDeadline()
+	s.changed.Broadcast()
 }
 
 // fail makes every later call return err, and closes at once.

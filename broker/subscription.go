@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 type Subscription struct {
 	// Queue is consumed from. It must exist, or be in Topology.
 	Queue string
-	// Prefetch is how many unanswered deliveries the server hands out at most. Zero means 1.
+	// Prefetch is how many unanswered deliveries the server hands out at most. Zero means 1,
+	// more than 65535 means 65535.
 	Prefetch int
 	// Topology is declared at the start, and again when the queue turns out to be gone.
 	Topology topology.Topology
@@ -33,6 +35,9 @@ type Subscription struct {
 	// open. What is open then goes back to the queue. Zero means not at all.
 	Settle time.Duration
 }
+
+// prefetch is what AMQP can say of Prefetch: it has 16 bits for it, and 0 means no limit.
+func (s Subscription) prefetch() int { return min(max(s.Prefetch, 1), math.MaxUint16) }
 
 // healthy is how long a session has to last before the next failure counts as a new one.
 const healthy = 10 * time.Second
@@ -72,7 +77,7 @@ func (c *Conn) consumeOn(ctx, soft context.Context, link *link, s Subscription, 
 			return err
 		}
 		began := time.Now()
-		session, err := openSession(ctx, g, s)
+		session, err := c.openSession(ctx, g, s)
 		switch {
 		case err == nil:
 			if !worked {

@@ -9,6 +9,7 @@ import (
 	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/job"
 	"github.com/errandq/errand/producer"
+	"github.com/errandq/errand/topology"
 	"github.com/errandq/errand/worker"
 )
 
@@ -72,4 +73,44 @@ func TestMemoryAlarm(t *testing.T) {
 		t.Errorf("got %+v, want the first connections to have lived through it", g)
 	}
 	dialRaw(t, url).empty(job.DefaultQueue)
+}
+
+// Not parallel, for the same reason. The alarm stops the server in the midst of a message
+// that no buffer holds, and its sender waits no longer than its context all the same. (After
+// the alarm this server refuses it, for its size, on its channel alone.)
+func TestLargeMessageInTheAlarm(t *testing.T) {
+	url, elsewhere := private.URL(t), private.URL(t)
+	conn, probe := dial(t, url), dial(t, url)
+	if err := conn.Declare(t.Context(), topology.Work("", "large")); err != nil {
+		t.Fatal(err)
+	}
+	newHog(t, elsewhere, 2*serverAlarmMemory)
+	eventually(t, "the alarm", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_ = probe.Publish(ctx, broker.Message{ID: "probe", Key: "large"}) // may succeed or not
+		return probe.Status().Publish.Blocked != ""
+	})
+	const size = 15 << 20
+	done := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	go func() { done <- conn.Publish(ctx, broker.Message{ID: "1", Key: "large", Body: make([]byte, size)}) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, broker.ErrUnconfirmed) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrUnconfirmed because of the deadline", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Publish has ignored the end of its context")
+	}
+	if err := private.Server(t).CloseConnections(t.Context(), "enough", elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Publish(t.Context(), broker.Message{ID: "2", Key: "large"}); err != nil {
+		t.Errorf("got %v for the next message", err)
+	}
+	if g := conn.Status().Publish.Generation; g != 1 {
+		t.Errorf("it took %d connections, want the first to have lived through it", g)
+	}
 }

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -186,6 +187,21 @@ func TestQueueIsDeletedBetweenTwoJobs(t *testing.T) {
 		}
 		eventually(t, "both jobs", func() bool { return r.ready(job.DefaultQueue) == 2 })
 		r.delete(job.DefaultQueue)
+	}
+}
+
+// The server closes the whole connection over it, each time that it is tried.
+func TestDeclareOfWhatClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	conn := dial(t, rabbit.URL(t))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := conn.Declare(ctx, topology.Topology{Exchanges: []topology.Exchange{{Name: "odd", Kind: "x-of-a-plugin"}}})
+	if e, ok := errors.AsType[*broker.DeclareError](err); !ok || ctx.Err() != nil || e.Object != "exchange odd x-of-a-plugin" {
+		t.Errorf("got %v, want a DeclareError of it before the context's end", err)
+	}
+	if n := conn.Status().Publish.Generation; n > 4 {
+		t.Errorf("it took %d connections", n)
 	}
 }
 
