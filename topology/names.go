@@ -82,6 +82,8 @@ func (n Namespace) Check() error {
 	switch {
 	case len(s) > maxNamespace:
 		return fmt.Errorf("%w: namespace %.40q…: %d bytes, at most %d are allowed", ErrName, s, len(s), maxNamespace)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%w: namespace %q: it is not valid UTF-8", ErrName, s)
 	case strings.ContainsAny(s, "*#"), strings.ContainsFunc(s, unicode.IsControl):
 		return fmt.Errorf("%w: namespace %q: *, # and control characters are not allowed", ErrName, s)
 	case s == "amq", strings.HasPrefix(s, "amq."):

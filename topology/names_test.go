@@ -61,6 +61,7 @@ func TestCheckNamespace(t *testing.T) {
 		{"a*", "control characters"},
 		{"a#", "control characters"},
 		{"a\t", "control characters"},
+		{"a\xff", "valid UTF-8"},
 		{"amq", "RabbitMQ's own"},
 		{"amq.x", "RabbitMQ's own"},
 	}

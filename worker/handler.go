@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/errandq/errand/job"
@@ -44,6 +45,11 @@ type registration struct {
 	handler Handler
 	retry   retry.Policy
 	timeout time.Duration // zero or less: none
+}
+
+// patience is how long the handler may take when it ignores its timeout.
+func (r *registration) patience(grace time.Duration) time.Duration {
+	return min(r.timeout, math.MaxInt64-grace) + grace // it must not overflow
 }
 
 // Handle says that fn runs the jobs of kind k. The worker consumes the kind's queue, and

@@ -3,9 +3,12 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
+	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/job"
 	"github.com/errandq/errand/retry"
 	"github.com/errandq/errand/topology"
@@ -30,7 +33,7 @@ func (r *run) settle(err error) {
 		return
 	}
 	if snooze, ok := errors.AsType[*snoozeError](err); ok && topology.HasRetries(p.options...) {
-		if r.again(topology.RoundRetry(snooze.delay), r.job) {
+		if r.later(snooze.delay, r.job) {
 			p.w.stats.snoozed.Add(1)
 		}
 		return
@@ -39,7 +42,11 @@ func (r *run) settle(err error) {
 		r.putAside(job.Malformed, err)
 		return
 	}
-	delay, again := retry.Decide(r.reg.retry, r.job.Attempt, err)
+	delay, again, panicked := r.decide(err)
+	if panicked != nil {
+		err = panicked
+		p.complain(r, err)
+	}
 	switch {
 	case retry.IsPermanent(err):
 		r.putAside(job.Permanent, err)
@@ -48,8 +55,20 @@ func (r *run) settle(err error) {
 	case !topology.HasRetries(p.options...):
 		r.putAside(job.NoRetry, err)
 	default:
-		r.tryAgain(topology.RoundRetry(delay), err)
+		r.tryAgain(delay, err)
 	}
+}
+
+// decide asks the policy, which may be the user's own. One that panics gives up: nobody
+// else would recover, and the worker would die of the job again and again.
+func (r *run) decide(err error) (delay time.Duration, again bool, panicked error) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = &PanicError{Value: fmt.Sprintf("in the retry policy: %v, about: %v", v, err), Stack: debug.Stack()}
+		}
+	}()
+	delay, again = retry.Decide(r.reg.retry, r.job.Attempt, err)
+	return delay, again, nil
 }
 
 // complain logs what must not go unseen whatever becomes of the job.
@@ -68,20 +87,50 @@ func (r *run) tryAgain(delay time.Duration, err error) {
 	next.Attempt++
 	next.NotBefore = time.Time{} // the ladder's delay is all there is to wait for
 	next.Failure = &job.Failure{Error: err.Error(), At: time.Now()}
-	if r.again(delay, next) {
+	if r.later(delay, next) {
 		r.pool.w.stats.retried.Add(1)
 		r.pool.log.Warn("job failed, will be retried", "kind", r.job.Kind, "job", r.job.ID,
 			"attempt", r.job.Attempt, "err", err, "delay", delay)
 	}
 }
 
-// again sends j to run after delay, and acks the delivery.
+// later sends j to run after delay, rounded to what the ladder serves cheaply. A delay that
+// is longer than the ladder goes round again, which NotBefore tells.
+func (r *run) later(delay time.Duration, j job.Job) bool {
+	if delay > topology.MaxDelay {
+		j.NotBefore = time.Now().Add(delay)
+	}
+	return r.again(topology.RoundRetry(delay), j)
+}
+
+// again sends j to run after delay, and acks the delivery. If that can't be done, because a
+// level of the ladder is missing and may not be declared, say, the job is put aside.
 func (r *run) again(delay time.Duration, j job.Job) bool {
-	if err := r.pool.w.sender.SendAfter(r.delivery.Context(), delay, j); err != nil {
-		r.noCopy(err)
+	err := r.pool.w.sender.SendAfter(r.delivery.Context(), delay, j)
+	if err == nil {
+		return r.ack()
+	}
+	if cause := r.ended(err); cause != nil {
+		r.giveBack(cause)
 		return false
 	}
-	return r.ack()
+	if j.Failure != nil {
+		err = fmt.Errorf("%s; and it could not be sent again: %w", j.Failure.Error, err)
+	}
+	r.putAside(job.NoRetry, err)
+	return false
+}
+
+// ended is why nothing can be sent for this delivery any more, or nil if err has another
+// reason.
+func (r *run) ended(err error) error {
+	if cause := context.Cause(r.delivery.Context()); cause != nil {
+		return cause
+	}
+	if errors.Is(err, broker.ErrClosed) {
+		return err // the connection that deliveries come on lives a moment longer, that is all
+	}
+	return nil
 }
 
 // putAside sends the job to the dead-letter queue, and acks the delivery.
@@ -89,7 +138,7 @@ func (r *run) putAside(reason job.Reason, err error) {
 	dead := r.job
 	dead.Failure = &job.Failure{Error: err.Error(), At: time.Now(), Reason: reason}
 	if err := r.pool.w.sender.SendDead(r.delivery.Context(), dead); err != nil {
-		r.noCopy(err)
+		r.noCopy(dead, err)
 		return
 	}
 	if r.ack() {
@@ -103,11 +152,10 @@ func (r *run) putAside(reason job.Reason, err error) {
 // in a hot loop.
 const pauseNoCopy = 5 * time.Second
 
-// noCopy is for a job whose copy could not be published.
-func (r *run) noCopy(err error) {
+// noCopy is for a job whose copy for the dead-letter queue could not be published, of err.
+func (r *run) noCopy(dead job.Job, err error) {
 	p := r.pool
-	ctx := r.delivery.Context()
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := r.ended(err); cause != nil {
 		r.giveBack(cause)
 		return
 	}
@@ -115,6 +163,16 @@ func (r *run) noCopy(err error) {
 	if !topology.IsExisting(p.options...) {
 		// RabbitMQ moves the original where its copy should have gone; only the reason is lost.
 		if r.delivery.DeadLetter() == nil {
+			p.w.stats.dead.Add(1)
+		}
+		return
+	}
+	// That queue may have no place for dead letters. Headers may be larger than we may send;
+	// the rest of the job is worth more than they are.
+	dead.Headers = nil
+	ctx := r.delivery.Context()
+	if p.w.sender.SendDead(ctx, dead) == nil {
+		if r.ack() {
 			p.w.stats.dead.Add(1)
 		}
 		return

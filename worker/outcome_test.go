@@ -334,6 +334,44 @@ func TestPublishFailure(t *testing.T) {
 	}
 }
 
+// A panicPolicy has a mistake in it.
+type panicPolicy struct{}
+
+func (panicPolicy) Next(int, error) (time.Duration, bool) { panic("no such attempt") }
+
+func TestPanicInThePolicyGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, stats := work(t, message("j"), returns(errDisk), worker.Retry(panicPolicy{}))
+		check(t, f, 0, "publish errand.dead", "ack")
+		if got := f.published(t).Failure; got.Reason != job.Exhausted || !strings.Contains(got.Error, "no such attempt") || !strings.Contains(got.Error, errDisk.Error()) {
+			t.Errorf("failure is %+v, want both errors", got)
+		}
+		if stats.Panicked != 1 || stats.Dead != 1 {
+			t.Errorf("stats are %+v, want one panic and one dead job", stats)
+		}
+	})
+}
+
+// Whoever closes the broker under its worker ends the connection for publishing and the one
+// for consuming, in no order. A job that could be tried again is not put aside by that.
+func TestBrokerIsClosedBeforeTheCopy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.onPublish = func(context.Context, broker.Message) error { return broker.ErrClosed }
+		w := worker.New(f, worker.Config{Logger: quiet})
+		worker.Handle(w, render, returns(errDisk))
+		stop := start(t, w)
+		f.put("pdf", message("j"))
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		check(t, f, 0, "requeue")
+	})
+}
+
 func TestExistingQueue(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -96,7 +96,7 @@ func (r *run) call() (err error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, r.reg.timeout, ErrTimeout)
 		defer cancel()
-		timer := time.AfterFunc(r.reg.timeout+r.pool.w.cfg.Grace, r.abandon)
+		timer := time.AfterFunc(r.reg.patience(r.pool.w.cfg.Grace), r.abandon)
 		defer timer.Stop()
 	}
 	defer func() {

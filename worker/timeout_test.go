@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,29 @@ func check(t *testing.T, f *fakeBroker, at time.Duration, want ...string) {
 			t.Errorf("%s came after %v, want %v", e.what, e.at, at)
 		}
 	}
+}
+
+// The longest duration there is stands for no limit, and must not overflow into the past.
+func TestTimeoutOfTheLongestDuration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		w := worker.New(f, worker.Config{Logger: quiet})
+		worker.Handle(w, render, func(context.Context, args) error {
+			time.Sleep(time.Hour)
+			return nil
+		}, worker.Timeout(math.MaxInt64))
+		stop := start(t, w)
+		f.put("pdf", message("j"))
+		time.Sleep(2 * time.Hour)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		check(t, f, time.Hour, "ack")
+		if n := w.Stats().Abandoned; n != 0 {
+			t.Errorf("%d handlers count as abandoned", n)
+		}
+	})
 }
 
 func TestTimeout(t *testing.T) {
