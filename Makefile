@@ -18,7 +18,7 @@ test: ## set up what is missing and run all tests, with the race detector and a 
 	$(GO) test -race -timeout 10m ./...
 
 .PHONY: unit
-unit: ## the tests that need no RabbitMQ
+unit: ## all tests, without those that need a RabbitMQ where none can be had
 	$(GO) test -race -short ./...
 
 .PHONY: integration

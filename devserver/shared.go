@@ -88,10 +88,18 @@ func (s *Shared) Server(tb testing.TB) *Server {
 }
 
 // URL returns the URL of a fresh vhost, which is deleted with all that is in it when the
-// test ends. For the server of AMQP_URL see [Server.NewVhost].
+// test ends. Where the server of AMQP_URL has no management API that makes vhosts, it fails
+// the test, or skips it in short mode: tests that share a vhost would get each other's jobs.
 func (s *Shared) URL(tb testing.TB) string {
 	tb.Helper()
 	server := s.Server(tb)
+	if server.manage == nil {
+		const text = "devserver: no vhost for the test: the management API of %s's server can't be reached, or its user is no administrator; %s says where it is"
+		if testing.Short() {
+			tb.Skipf("skipped in short mode: "+text, EnvURL, EnvManagementURL)
+		}
+		tb.Fatalf(text, EnvURL, EnvManagementURL)
+	}
 	url, err := server.NewVhost(tb.Context())
 	if err != nil {
 		tb.Fatal(err)

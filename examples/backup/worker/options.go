@@ -33,7 +33,8 @@ func parse(args []string) (options, error) {
 			return err
 		})
 	f.StringVar(&o.store, "store", "", "where copies go: a directory, or a `URL`: file:///dir, s3://bucket, gs://bucket, azblob://container, mem:// (required)")
-	f.StringVar(&o.amqp, "amqp", cmp.Or(os.Getenv("AMQP_URL"), "amqp://localhost"), "`URL` of RabbitMQ; its default is $AMQP_URL, if that is set")
+	// The environment is not shown as a default here, because it may hold a password.
+	f.StringVar(&o.amqp, "amqp", "", "`URL` of RabbitMQ (default $AMQP_URL, or amqp://localhost)")
 	f.IntVar(&o.concurrency, "concurrency", 4, "how many files are copied at once")
 	f.IntVar(&o.attempts, "attempts", 8, "how often a file is tried, the first time included")
 	f.DurationVar(&o.timeout, "timeout", 25*time.Minute, "how long one attempt at a file may take; for more than that RabbitMQ needs a longer consumer_timeout")
@@ -41,6 +42,7 @@ func parse(args []string) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, fmt.Errorf("worker: %w", err)
 	}
+	o.amqp = cmp.Or(o.amqp, os.Getenv("AMQP_URL"), "amqp://localhost")
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("worker: unknown argument %q: flags come first, as -name value", f.Arg(0))
