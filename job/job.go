@@ -50,7 +50,7 @@ const (
 	Exhausted   Reason = "exhausted"    // the retry policy gave up
 	UnknownKind Reason = "unknown-kind" // its worker has no handler for the kind
 	Malformed   Reason = "malformed"    // it is no job, or its arguments do not decode
-	NoRetry     Reason = "no-retry"     // it failed on a queue that nothing can come back to
+	NoRetry     Reason = "no-retry"     // it failed, and could not be sent again
 )
 
 // Err is what is wrong with the job, or nil. Whoever enqueues a job checks it.
