@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/errandq/errand/topology"
@@ -65,7 +66,8 @@ func (c *Conn) declareLink() *link {
 	return c.publish
 }
 
-// declareAgain makes everything once more on a new connection.
+// declareAgain makes everything once more on a new connection. What somebody else has made
+// with other properties meanwhile does not keep the rest from being made.
 func (c *Conn) declareAgain(g *generation) error {
 	c.mu.Lock()
 	t := c.declared
@@ -73,7 +75,29 @@ func (c *Conn) declareAgain(g *generation) error {
 	if t.IsZero() {
 		return nil
 	}
-	return g.declare(c.ctx, t)
+	err := g.declare(c.ctx, t)
+	if !channelOnly(err) {
+		return err
+	}
+	var errs []error
+	for _, one := range singly(t) {
+		errs = append(errs, g.declare(c.ctx, one))
+	}
+	return errors.Join(errs...)
+}
+
+// singly is t as topologies of one object each, in the same order.
+func singly(t topology.Topology) (ones []topology.Topology) {
+	for i := range t.Exchanges {
+		ones = append(ones, topology.Topology{Exchanges: t.Exchanges[i : i+1]})
+	}
+	for i := range t.Queues {
+		ones = append(ones, topology.Topology{Queues: t.Queues[i : i+1]})
+	}
+	for i := range t.Bindings {
+		ones = append(ones, topology.Topology{Bindings: t.Bindings[i : i+1]})
+	}
+	return ones
 }
 
 // declare makes t on a channel of its own, because an error closes the channel.

@@ -190,6 +190,24 @@ func TestQueueIsDeletedBetweenTwoJobs(t *testing.T) {
 	}
 }
 
+// What was declared is declared again on a new connection, also beside something that
+// somebody else has made anew with other properties.
+func TestDeclaredAgainBesideAConflict(t *testing.T) {
+	t.Parallel()
+	url := rabbit.URL(t)
+	p := newProxy(t, url)
+	conn := dial(t, p.url)
+	if err := conn.Declare(t.Context(), topology.Join(topology.Work("", "first"), topology.Work("", "second"))); err != nil {
+		t.Fatal(err)
+	}
+	r := dialRaw(t, url)
+	r.delete("first")
+	r.delete("second")
+	r.declare("first") // a classic one
+	p.cut()
+	eventually(t, "the other queue", func() bool { return r.exists("second") })
+}
+
 // The server closes the whole connection over it, each time that it is tried.
 func TestDeclareOfWhatClosesTheConnection(t *testing.T) {
 	t.Parallel()
