@@ -20,11 +20,12 @@ type Conn struct {
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
-	wg   sync.WaitGroup // links, and what watches over abandoned publishes
+	wg   sync.WaitGroup // links, and what runs in the background
 
 	startConsume sync.Once
 
 	mu       sync.Mutex
+	closing  bool              // nothing starts in the background any more
 	declared topology.Topology // to be made again on each new connection
 }
 
@@ -93,9 +94,9 @@ func (l *link) dial(ctx context.Context) (*generation, error) {
 	}
 }
 
-// timesToBelieve is how often err has to be seen to count as final: as often as the most doubtful of
-// its endpoints' errors. Zero means that one of them is worth another try for as long as it
-// takes.
+// timesToBelieve is how often err has to be seen to count as final: as often as the most
+// doubtful of its endpoints' errors. Zero means that one of them is worth another try for as
+// long as it takes.
 func timesToBelieve(err error) int {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -142,7 +143,9 @@ func (l *link) snapshot() LinkStatus {
 // workers first. Close may be called more than once.
 func (c *Conn) Close() error {
 	c.startConsume.Do(c.consume.close) // not from now on
-	c.pubs.close()
+	c.mu.Lock()
+	c.closing = true
+	c.mu.Unlock()
 	c.stop()
 	c.wg.Wait()
 	return nil

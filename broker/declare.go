@@ -27,7 +27,7 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			return err
 		}
 		done := make(chan error, 1)
-		c.pubs.background(func() { done <- g.declare(ctx, t) })
+		c.background(func() { done <- g.declare(ctx, t) })
 		select {
 		case err = <-done:
 		case <-ctx.Done(): // the calls that wait for the server take no context

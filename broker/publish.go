@@ -256,7 +256,7 @@ func (b *batch) abandon(fs []flight) {
 		b.fail(f.m, b.unconfirmed())
 	}
 	p := b.p
-	p.background(func() {
+	p.conn.background(func() {
 		for _, f := range fs {
 			f.pc.await(p.conn.ctx, f.dc, confirmPatience)
 			<-p.slots

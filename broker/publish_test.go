@@ -224,7 +224,7 @@ func TestBackgroundWorkIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := offline()
 		release, ran := make(chan struct{}), false
-		c.pubs.background(func() { <-release; ran = true })
+		c.background(func() { <-release; ran = true })
 		done := make(chan error)
 		go func() { done <- c.Close() }()
 		synctest.Wait()
@@ -238,7 +238,7 @@ func TestBackgroundWorkIsWaitedFor(t *testing.T) {
 			t.Errorf("Close: %v, ran %v", err, ran)
 		}
 		late := false
-		c.pubs.background(func() { late = true })
+		c.background(func() { late = true })
 		if !late {
 			t.Error("after Close it was not run by its caller")
 		}

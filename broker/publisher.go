@@ -15,7 +15,6 @@ type publisher struct {
 
 	mu      sync.Mutex
 	current *pubChannel // may be dead
-	closed  bool
 }
 
 func (p *publisher) init(c *Conn) {
@@ -57,27 +56,15 @@ func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
 // open makes the channel of g current, unless another caller has done it. The end of ctx
 // ends the waiting for it, not the opening.
 func (p *publisher) open(ctx context.Context, g *generation) (*pubChannel, error) {
-	type result struct {
-		pc  *pubChannel
-		err error
-	}
-	done := make(chan result, 1)
 	select {
 	case p.opening <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	p.background(func() {
+	return within(ctx, p.conn, func() (*pubChannel, error) {
 		defer func() { <-p.opening }()
-		pc, err := p.openCurrent(g)
-		done <- result{pc, err}
-	})
-	select {
-	case r := <-done:
-		return r.pc, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+		return p.openCurrent(g)
+	}, nil)
 }
 
 // openCurrent is open for the holder of opening.
@@ -96,24 +83,4 @@ func (p *publisher) openCurrent(g *generation) (*pubChannel, error) {
 	p.current = pc
 	p.mu.Unlock()
 	return pc, nil
-}
-
-// background runs f on a goroutine that Close waits for. f must end when the connection does.
-func (p *publisher) background(f func()) {
-	p.mu.Lock()
-	closed := p.closed
-	if !closed {
-		p.conn.wg.Go(f)
-	}
-	p.mu.Unlock()
-	if closed {
-		f() // the connection has ended or is about to
-	}
-}
-
-// close lets no background goroutine start any more.
-func (p *publisher) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
 }

@@ -42,30 +42,16 @@ type session struct {
 
 // openSession is the function of that name, whose calls take no context, until ctx ends.
 func (c *Conn) openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
-	type result struct {
-		s   *session
-		err error
-	}
-	done := make(chan result, 1)
-	c.pubs.background(func() {
+	return within(ctx, c, func() (*session, error) {
 		s, err := openSession(ctx, g, sub)
 		if err == nil {
-			s.background = c.pubs.background
+			s.background = c.background
 		}
-		done <- result{s, err}
+		return s, err
+	}, func(s *session) { // nobody wants it any more
+		s.lose(ErrDeliveryLost)
+		g.closeChannel(s.ch)
 	})
-	select {
-	case r := <-done:
-		return r.s, r.err
-	case <-ctx.Done():
-		c.pubs.background(func() {
-			if r := <-done; r.err == nil { // nobody wants it any more
-				r.s.lose(ErrDeliveryLost)
-				g.closeChannel(r.s.ch)
-			}
-		})
-		return nil, context.Cause(ctx)
-	}
 }
 
 func openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
