@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"strconv"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -86,6 +88,7 @@ func (s *session) received(a *amqp.Delivery) *Delivery {
 			CorrelationID: a.CorrelationId,
 			ReplyTo:       a.ReplyTo,
 			Timestamp:     a.Timestamp,
+			Expiration:    expiration(a.Expiration),
 			Priority:      a.Priority,
 			Transient:     a.DeliveryMode != amqp.Persistent,
 			Headers:       plain(a.Headers),
@@ -95,9 +98,22 @@ func (s *session) received(a *amqp.Delivery) *Delivery {
 		Redelivered: a.Redelivered,
 		Deliveries:  deliveries(a),
 		ctx:         s.ctx,
-		answerer:    s.acks,
+		answerer:    s.answerer,
 		tag:         a.DeliveryTag,
 	}
+}
+
+// expiration reads the property of that name, milliseconds as text. What is no such number
+// was not accepted by a server, and counts as none.
+func expiration(ms string) time.Duration {
+	if ms == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(ms, 10, 32) // RabbitMQ's own limit
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
 }
 
 // deliveries reads the counter that the server's version keeps: x-acquired-count counts

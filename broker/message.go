@@ -13,7 +13,7 @@ type Message struct {
 	Exchange string
 	Key      string
 
-	ID            string // must not be empty when published: the broker's answers are matched by it
+	ID            string // must not be empty for Publish: the broker's answers are matched by it
 	Type          string
 	ContentType   string
 	AppID         string
@@ -46,9 +46,6 @@ const DefaultMaxBody = 16 << 20
 // check finds what would make the library or the server break off the channel or the
 // connection, which other messages share.
 func (m *Message) check(maxBody int) error {
-	if m.ID == "" {
-		return fmt.Errorf("%w: no ID", ErrInvalid)
-	}
 	if len(m.Body) > maxBody {
 		return fmt.Errorf("%w: body of %d bytes, at most %d are allowed", ErrTooLarge, len(m.Body), maxBody)
 	}

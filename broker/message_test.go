@@ -29,7 +29,6 @@ func TestMessageCheck(t *testing.T) {
 		{"body at the limit", Message{ID: "1", Body: make([]byte, 100)}, nil, ""},
 		{"names at the limit", Message{ID: long[:255], Key: long[:255], Headers: map[string]any{long[:255]: 1}}, nil, ""},
 		{"headers just small enough", Message{ID: "1", Headers: map[string]any{"h": strings.Repeat("x", maxHeaders-20)}}, nil, ""},
-		{"no ID", Message{}, ErrInvalid, "no ID"},
 		{"body over the limit", Message{ID: "1", Body: make([]byte, 101)}, ErrTooLarge, "at most 100"},
 		{"long ID", Message{ID: long}, ErrInvalid, "ID of 256 bytes"},
 		{"long exchange", Message{ID: "1", Exchange: long}, ErrInvalid, "exchange"},

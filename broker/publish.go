@@ -16,7 +16,11 @@ import (
 func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
 	errs := make([]error, 0, 1)
 	for i := range ms {
-		if err := ms[i].check(c.cfg.MaxBody); err != nil {
+		err := ms[i].check(c.cfg.MaxBody)
+		if ms[i].ID == "" {
+			err = errNoID
+		}
+		if err != nil {
 			errs = append(errs, publishError(&ms[i], err))
 		}
 	}
@@ -29,6 +33,8 @@ func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
 	}
 	return b.run()
 }
+
+var errNoID = fmt.Errorf("%w: no ID", ErrInvalid)
 
 // A batch is the messages of one Publish on their way. It goes over them in rounds: each
 // sends everything that is to be sent and takes in the answers; what has to be sent again

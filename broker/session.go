@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/errandq/errand/topology"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -28,7 +29,10 @@ type session struct {
 	deliveries <-chan amqp.Delivery
 	closes     chan *amqp.Error
 	cancels    chan string
+	returns    chan amqp.Return // nil if nobody wants them
 	acks       *acks
+	answerer   Answerer // acks, unless nothing is answered
+	maxBody    int      // of what is sent
 
 	ctx        context.Context // of the deliveries
 	lose       context.CancelCauseFunc
@@ -45,7 +49,7 @@ func (c *Conn) openSession(ctx context.Context, g *generation, sub Subscription)
 	return within(ctx, c, func() (*session, error) {
 		s, err := openSession(ctx, g, sub)
 		if err == nil {
-			s.background = c.background
+			s.background, s.maxBody = c.background, c.cfg.MaxBody
 		}
 		return s, err
 	}, func(s *session) { // nobody wants it any more
@@ -82,13 +86,11 @@ func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, erro
 		gone:    make(chan struct{}),
 		over:    make(chan struct{}),
 	}
-	err = g.call("basic.consume", func() error {
-		if err := ch.Qos(sub.prefetch(), 0, false); err != nil {
-			return err
-		}
-		s.deliveries, err = ch.Consume(sub.Queue, consumerTag, false, false, false, false, args)
-		return err
-	})
+	s.answerer = s.acks
+	if sub.NoAck {
+		s.answerer = unanswerable{}
+	}
+	err = g.call("basic.consume", func() error { return s.consume(sub, args) })
 	if err != nil {
 		g.closeChannel(ch)
 		return nil, err
@@ -96,27 +98,75 @@ func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, erro
 	return s, nil
 }
 
+func (s *session) consume(sub Subscription, args amqp.Table) (err error) {
+	if sub.Queue == "" {
+		if s.queue, err = temporary(s.ch, sub.Topology.Bindings); err != nil {
+			return err
+		}
+	}
+	if !sub.NoAck {
+		if err := s.ch.Qos(sub.prefetch(), 0, false); err != nil {
+			return err
+		}
+	}
+	s.deliveries, err = s.ch.Consume(s.queue, consumerTag, sub.NoAck, false, false, false, args)
+	return err
+}
+
+// temporary makes a queue that is gone with its consumer, at the latest with the connection.
+// Only this connection may consume it. bindings may be those of other queues as well.
+func temporary(ch *amqp.Channel, bindings []topology.Binding) (name string, err error) {
+	q, err := ch.QueueDeclare("", false, true, true, false, amqp.Table{"x-queue-type": "classic"})
+	if err != nil {
+		return "", err
+	}
+	for _, b := range bindings {
+		if b.Destination == "" {
+			b.Destination = q.Name
+			if err := bind(ch, b); err != nil {
+				return "", err
+			}
+		}
+	}
+	return q.Name, nil
+}
+
+// unanswerable is the answerer of deliveries that the server has forgotten.
+type unanswerable struct{}
+
+func (unanswerable) Answer(*Delivery, Verdict) error { return ErrAnswered }
+
 // run hands out deliveries until the session ends. It returns nil if that was on purpose,
 // and otherwise why it ended; deliveries that are not answered by then are lost.
-func (s *session) run(sub Subscription, deliver func(*Delivery)) error {
+func (s *session) run(sub Subscription, r Receiver) error {
 	sending := make(chan struct{})
 	s.wg.Go(func() { s.acks.run(s.over); close(sending) })
 	s.wg.Go(s.watch)
+	if s.returns != nil && r.Returned != nil {
+		s.wg.Go(func() { s.takeReturns(r.Returned) })
+	}
 	for {
 		select {
 		case a, open := <-s.deliveries:
 			if !open {
 				return s.end()
 			}
-			d := s.received(&a)
-			s.acks.add(d)
-			deliver(d)
+			r.Deliver(s.take(&a))
 		case <-sub.Drain:
-			return s.finish(sub, sending)
+			return s.finish(sub, r, sending)
 		case <-s.ctx.Done():
-			return s.finish(sub, sending)
+			return s.finish(sub, r, sending)
 		}
 	}
+}
+
+// take is a delivery of the library in our form, from now on to be answered.
+func (s *session) take(a *amqp.Delivery) *Delivery {
+	d := s.received(a)
+	if s.answerer == s.acks {
+		s.acks.add(d)
+	}
+	return d
 }
 
 // end is for a channel or consumer that has ended by itself.
@@ -133,9 +183,9 @@ const goodbye = 500 * time.Millisecond
 
 // finish drains. Where the server does not answer, that goes on in the background when
 // Consume has to return, and the deliveries are lost.
-func (s *session) finish(sub Subscription, sending <-chan struct{}) error {
+func (s *session) finish(sub Subscription, r Receiver, sending <-chan struct{}) error {
 	done := make(chan error, 1)
-	s.background(func() { done <- s.drain(sub, sending) })
+	s.background(func() { done <- s.drain(sub, r, sending) })
 	select {
 	case err := <-done:
 		return err
@@ -154,7 +204,7 @@ func (s *session) finish(sub Subscription, sending <-chan struct{}) error {
 }
 
 // drain stops the deliveries, waits for the answers, and closes the channel.
-func (s *session) drain(sub Subscription, sending <-chan struct{}) error {
+func (s *session) drain(sub Subscription, r Receiver, sending <-chan struct{}) error {
 	select {
 	case <-s.gone:
 		return s.end()
@@ -164,10 +214,14 @@ func (s *session) drain(sub Subscription, sending <-chan struct{}) error {
 	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
 	returned := 0
 	for a := range s.deliveries {
-		d := s.received(&a)
-		s.acks.add(d)
-		_ = d.Requeue() // fails if the channel is dead: then the server has it already
-		returned++
+		d := s.take(&a)
+		switch {
+		case sub.Finish && s.ctx.Err() == nil:
+			r.Deliver(d)
+		case !sub.NoAck:
+			_ = d.Requeue() // fails if the channel is dead: then the server has it already
+			returned++
+		}
 	}
 	s.settle(sub.Settle)
 	close(s.over)

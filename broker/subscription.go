@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,14 @@ import (
 
 // A Subscription says what to consume, and how.
 type Subscription struct {
-	// Queue is consumed from. It must exist, or be in Topology.
+	// Queue is consumed from. It must exist, or be in Topology. Empty means a temporary queue:
+	// the server names it, it belongs to this connection and is deleted with it, and a new one
+	// is made after each reconnect. What is in it then is lost. The bindings in Topology whose
+	// Destination is empty are its own.
 	Queue string
+	// NoAck means that the server forgets a message when it has sent it: nothing is answered,
+	// and Prefetch does not matter.
+	NoAck bool
 	// Prefetch is how many unanswered deliveries the server hands out at most. Zero means 1,
 	// more than 65535 means 65535.
 	Prefetch int
@@ -31,6 +38,9 @@ type Subscription struct {
 	// received and not yet passed to deliver goes back to the queue, and Consume returns when
 	// everything else is answered. Nil means that only ctx ends it.
 	Drain <-chan struct{}
+	// Finish means that after Drain what was received still goes to deliver, not back to the
+	// queue.
+	Finish bool
 	// Settle is how long, after ctx has ended, Consume waits for the answers that are still
 	// open. What is open then goes back to the queue. Zero means not at all.
 	Settle time.Duration
@@ -39,12 +49,26 @@ type Subscription struct {
 // prefetch is what AMQP can say of Prefetch: it has 16 bits for it, and 0 means no limit.
 func (s Subscription) prefetch() int { return min(max(s.Prefetch, 1), math.MaxUint16) }
 
+// declared are the declarations that don't belong to a temporary queue.
+func (s Subscription) declared() topology.Topology {
+	if s.Queue != "" {
+		return s.Topology
+	}
+	t := s.Topology
+	t.Bindings = slices.DeleteFunc(slices.Clone(t.Bindings), func(b topology.Binding) bool { return b.Destination == "" })
+	return t
+}
+
 // healthy is how long a session has to last before the next failure counts as a new one.
 const healthy = 10 * time.Second
 
 // Consume implements [Consumer].
 func (c *Conn) Consume(ctx context.Context, s Subscription, deliver func(*Delivery)) error {
-	link := c.consumeLink()
+	return c.receive(ctx, c.consumeLink(), s, func(*session) Receiver { return Receiver{Deliver: deliver} })
+}
+
+// receive consumes on link until ctx or s.Drain ends it. begin is told of each channel.
+func (c *Conn) receive(ctx context.Context, link *link, s Subscription, begin func(*session) Receiver) error {
 	soft, stop := context.WithCancel(ctx) // ends with ctx or s.Drain
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -57,9 +81,9 @@ func (c *Conn) Consume(ctx context.Context, s Subscription, deliver func(*Delive
 	defer wg.Wait()
 	defer stop()
 
-	err := c.Declare(soft, s.Topology)
+	err := c.Declare(soft, s.declared())
 	if err == nil {
-		err = c.consumeOn(ctx, soft, link, s, deliver)
+		err = c.receiveOn(ctx, soft, link, s, begin)
 	}
 	if soft.Err() != nil && !errors.Is(err, ErrClosed) {
 		return nil // ended on purpose, whatever it was in the middle of
@@ -67,13 +91,16 @@ func (c *Conn) Consume(ctx context.Context, s Subscription, deliver func(*Delive
 	return err
 }
 
-// consumeOn runs one session after the other until soft ends.
-func (c *Conn) consumeOn(ctx, soft context.Context, link *link, s Subscription, deliver func(*Delivery)) error {
+// receiveOn runs one session after the other until soft ends.
+func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, begin func(*session) Receiver) error {
 	log := c.cfg.Logger.With("queue", s.Queue)
 	wait := reconnectPolicy()
 	for worked := false; ; {
 		g, err := link.wait(soft)
 		if err != nil {
+			return err
+		}
+		if err := g.whenFree(soft); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -84,7 +111,7 @@ func (c *Conn) consumeOn(ctx, soft context.Context, link *link, s Subscription, 
 				c.advise(g, s, log)
 			}
 			worked = true
-			if err = session.run(s, deliver); err == nil {
+			if err = session.run(s, begin(session)); err == nil {
 				return nil
 			}
 			if time.Since(began) > healthy {
@@ -98,7 +125,7 @@ func (c *Conn) consumeOn(ctx, soft context.Context, link *link, s Subscription, 
 		}
 		log.Warn("consuming interrupted", "err", err)
 		if code(err) == amqp.NotFound || errors.Is(err, errCancelled) {
-			if err := c.Declare(soft, s.Topology); err != nil {
+			if err := c.Declare(soft, s.declared()); err != nil {
 				log.Warn("declaring the queue again failed", "err", err)
 			}
 		}

@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A Converser opens channels that receive and send: calls and their replies go over them.
+type Converser interface {
+	// Converse is [Consumer.Consume] on a channel that can also send. begin gets each channel
+	// when it is open, the first one and those after reconnects, before any message of it; what
+	// it returns receives them. Converse is for messages whose loss somebody notices: what is
+	// sent is not confirmed, and a channel that dies may take it along.
+	Converse(ctx context.Context, s Subscription, begin func(Channel) Receiver) error
+}
+
+// A Channel receives from one queue and sends anywhere. It lasts until its context ends, and
+// never comes back. It is safe for concurrent use.
+type Channel interface {
+	// Queue is where it receives from: the name that the server gave, if it is temporary.
+	Queue() string
+	// Context ends with the channel; its cause then wraps [ErrDeliveryLost].
+	Context() context.Context
+	// Send writes m and does not wait for the server. What is sent, and the answers to this
+	// channel's deliveries, reach the server in the order of the calls, so that a reply which
+	// is sent before the ack of its request is not lost when the channel dies between them.
+	// If mandatory is set and no queue takes m, it comes back to [Receiver.Returned].
+	//
+	// While the server is blocked Send waits, until ctx ends. An error says that the server
+	// has not got m: it wraps [ErrTooLarge], [ErrInvalid], [ErrBlocked], or [ErrNotConnected] if
+	// the channel is dead.
+	Send(ctx context.Context, m Message, mandatory bool) error
+}
+
+// A Receiver gets what comes in on a channel.
+type Receiver struct {
+	// Deliver is called for each delivery, one after the other.
+	Deliver func(*Delivery)
+	// Returned is called for each mandatory message that no queue has taken, one after the
+	// other, but at the same time as Deliver. Nil means that nobody wants to know.
+	Returned func(Message)
+}
+
+var _ Converser = (*Conn)(nil)
+
+// Converse implements [Converser]. Its channels are on the connection that publishes,
+// because under a memory alarm the server stops reading whoever publishes, and must go on
+// reading the acks of jobs.
+func (c *Conn) Converse(ctx context.Context, s Subscription, begin func(Channel) Receiver) error {
+	return c.receive(ctx, c.publish, s, func(s *session) Receiver {
+		s.returns = s.ch.NotifyReturn(make(chan amqp.Return, window)) // before anything is sent
+		return begin(s)
+	})
+}
+
+// Queue implements [Channel].
+func (s *session) Queue() string { return s.queue }
+
+// Context implements [Channel].
+func (s *session) Context() context.Context { return s.ctx }
+
+// Send implements [Channel].
+func (s *session) Send(ctx context.Context, m Message, mandatory bool) error {
+	if err := m.check(s.maxBody); err != nil {
+		return err
+	}
+	if err := s.gen.whenFree(ctx); err != nil {
+		return err
+	}
+	if err := s.ch.Publish(m.Exchange, m.Key, mandatory, false, m.publishing()); err != nil {
+		if bad := table(m.Headers).Validate(); bad != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, bad) // check should have caught it
+		}
+		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+	}
+	return nil
+}
+
+// takeReturns passes on what the server could not route, until the channel is closed. The
+// library drops returns that there is no room for.
+func (s *session) takeReturns(returned func(Message)) {
+	for r := range s.returns {
+		returned(returnedMessage(&r))
+	}
+}
+
+func returnedMessage(r *amqp.Return) Message {
+	return Message{
+		Exchange:      r.Exchange,
+		Key:           r.RoutingKey,
+		ID:            r.MessageId,
+		Type:          r.Type,
+		ContentType:   r.ContentType,
+		AppID:         r.AppId,
+		CorrelationID: r.CorrelationId,
+		ReplyTo:       r.ReplyTo,
+		Timestamp:     r.Timestamp,
+		Expiration:    expiration(r.Expiration),
+		Priority:      r.Priority,
+		Transient:     r.DeliveryMode != amqp.Persistent,
+		Headers:       plain(r.Headers),
+		Body:          r.Body,
+	}
+}
