@@ -54,9 +54,15 @@ func newWorker(conn *broker.Conn, n int) *worker.Worker {
 // start runs w until the test ends or stop is called; stop waits for it.
 func start(t *testing.T, w *worker.Worker) (stop func()) {
 	t.Helper()
+	return runUntil(t, w.Run)
+}
+
+// runUntil calls f, which runs until its context ends, and wants no error of it.
+func runUntil(t *testing.T, f func(context.Context) error) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
+	go func() { done <- f(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := receive(t, "the end of Run", done); err != nil {

@@ -1,0 +1,72 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/errandq/errand/broker"
+)
+
+// listen opens the queue where callers tell what becomes of running calls: that they have
+// given up, or taken items of a stream. It returns when the queue is there; hangUp closes it.
+func (s *Server) listen(ctx, soft context.Context) (hangUp func(), err error) {
+	ctx, stop := context.WithCancel(ctx)
+	ready := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.broker.Converse(ctx, broker.Subscription{NoAck: true}, func(ch broker.Channel) broker.Receiver {
+			queue := ch.Queue()
+			s.control.Store(&queue)
+			select {
+			case ready <- struct{}{}:
+			default:
+			}
+			return broker.Receiver{Deliver: s.told}
+		})
+	}()
+	hangUp = func() {
+		stop()
+		<-ended
+	}
+	select {
+	case <-ready:
+		return hangUp, nil
+	case err := <-ended:
+		stop()
+		return nil, err
+	case <-soft.Done():
+		return hangUp, nil
+	}
+}
+
+// told is called with each word of a caller. Calls that it does not name right are over, or
+// somebody else's.
+func (s *Server) told(d *broker.Delivery) {
+	s.mu.Lock()
+	r := s.running[d.CorrelationID]
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	switch d.Type {
+	case typeCancel:
+		r.cancel(ErrCallerGone)
+	case typeCredit:
+		if seq, ok := integer(d.Headers[headerSeq]); ok {
+			r.grant(seq)
+		}
+	}
+}
+
+// gone is called with a reply that no queue has taken: its caller has died.
+func (s *Server) gone(m broker.Message) {
+	if len(m.Key) > len(directReplyTo) && m.Key[:len(directReplyTo)] == directReplyTo {
+		return // until 4.1 RabbitMQ says so of every direct reply
+	}
+	s.stats.unroutable.Add(1)
+	s.mu.Lock()
+	r := s.running[m.CorrelationID]
+	s.mu.Unlock()
+	if r != nil {
+		r.cancel(ErrCallerGone)
+	}
+}

@@ -1,0 +1,190 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/errandq/errand/broker"
+)
+
+// What a call on one line comes to when the line is at fault.
+var (
+	errAgain = errors.New("rpc: the request was not sent")                 // so it may be, on another line
+	errLost  = errors.New("rpc: the line was lost, the call may have run") // at the server, or its reply
+)
+
+// A line is a channel of the client with the calls that wait for replies on it. Both end
+// together, so a reply never meets a call of another line.
+type line struct {
+	client *Client
+	ch     broker.Channel
+	gone   <-chan struct{}
+
+	mu    sync.Mutex
+	calls map[string]*call
+}
+
+// A call waits for its replies.
+type call struct {
+	replies chan reply // has room for all that its server may send
+	control string     // where to cancel it; known once the server has said so; guarded by line.mu
+}
+
+func newLine(c *Client, ch broker.Channel) *line {
+	return &line{client: c, ch: ch, gone: ch.Context().Done(), calls: map[string]*call{}}
+}
+
+func (l *line) dead() bool { return l.ch.Context().Err() != nil }
+
+func (l *line) waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.calls)
+}
+
+// call sends r and waits for its result.
+func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Response, error) {
+	m, err := r.message(l.ch.Queue(), deadline, time.Now())
+	if err != nil {
+		return Response{}, err
+	}
+	room := 1
+	if r.items != nil {
+		room = window + 1
+	}
+	c := &call{replies: make(chan reply, room)}
+	l.mu.Lock()
+	l.calls[r.ID] = c
+	l.mu.Unlock()
+	if err := l.ch.Send(ctx, m, true); err != nil {
+		l.forget(r.ID)
+		switch {
+		case errors.Is(err, broker.ErrNotConnected):
+			// The server can't have it, so it may be sent again.
+			select {
+			case <-l.gone:
+			case <-ctx.Done():
+			}
+			return Response{}, errAgain
+		case ctx.Err() != nil:
+			return Response{}, fmt.Errorf("%w: %w", ended(ctx), err)
+		}
+		return Response{}, err
+	}
+	if r.items != nil {
+		return Response{}, l.takeItems(ctx, r, c)
+	}
+	rep, err := l.next(ctx, r.ID, c)
+	if err != nil {
+		return Response{}, err
+	}
+	if rep.err == nil && rep.kind != "" {
+		return Response{}, &Error{Internal, "the server answers with a stream"}
+	}
+	return rep.response, rep.err
+}
+
+// next returns the next reply to c. The last one has been forgotten by then.
+func (l *line) next(ctx context.Context, id string, c *call) (reply, error) {
+	select {
+	case rep := <-c.replies:
+		return rep, nil
+	default:
+	}
+	select {
+	case rep := <-c.replies:
+		return rep, nil
+	case <-ctx.Done():
+		l.cancel(ctx, id)
+		return reply{}, ended(ctx)
+	case <-l.gone:
+		l.forget(id)
+		select {
+		case rep := <-c.replies: // it came before the end
+			return rep, nil
+		default:
+			return reply{}, errLost
+		}
+	}
+}
+
+// forget drops a call, and returns where its server can be told.
+func (l *line) forget(id string) (control string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.calls[id]; c != nil {
+		control = c.control
+		delete(l.calls, id)
+	}
+	return control
+}
+
+// cancel gives up on a call. A server that is not known yet will say that it has started, and
+// is told then. ctx has ended, so nothing is waited for.
+func (l *line) cancel(ctx context.Context, id string) {
+	if queue := l.forget(id); queue != "" {
+		l.tell(ctx, control(queue, typeCancel, id, nil))
+	}
+}
+
+// tell sends a word to a server. If that fails the line is dead or the server blocked, and
+// what the word was about ends by itself.
+func (l *line) tell(ctx context.Context, m broker.Message) { _ = l.ch.Send(ctx, m, false) }
+
+// deliver takes a reply. It never waits, because all calls share it.
+func (l *line) deliver(d *broker.Delivery) {
+	rep, id := readReply(&d.Message), d.CorrelationID
+	l.mu.Lock()
+	c := l.calls[id]
+	if c == nil {
+		l.mu.Unlock()
+		l.stray(id, rep)
+		return
+	}
+	if rep.control != "" {
+		c.control = rep.control
+	}
+	if rep.kind == replyStarted {
+		l.mu.Unlock()
+		return
+	}
+	if rep.kind != replyItem {
+		delete(l.calls, id)
+	}
+	select {
+	case c.replies <- rep:
+	default: // more than it was given credit for: the caller finds the gap
+	}
+	l.mu.Unlock()
+}
+
+// stray is for a reply that nobody waits for.
+func (l *line) stray(id string, rep reply) {
+	if rep.kind == replyStarted || rep.kind == replyItem {
+		if rep.control != "" {
+			l.tell(l.ch.Context(), control(rep.control, typeCancel, id, nil))
+		}
+		if rep.kind == replyStarted {
+			return // not a reply yet
+		}
+	}
+	l.client.late.Add(1)
+}
+
+// returned is for a request that no queue has taken.
+func (l *line) returned(m broker.Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.calls[m.CorrelationID]
+	if c == nil {
+		return
+	}
+	delete(l.calls, m.CorrelationID)
+	select {
+	case c.replies <- reply{err: fmt.Errorf("%w: there is no queue %q", ErrNoServer, m.Key)}:
+	default: // somebody has answered all the same
+	}
+}

@@ -1,0 +1,206 @@
+package rpc
+
+import (
+	"context"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/errandq/errand/broker"
+)
+
+// Headers. The wire form is described in docs/explanation/wire.md.
+const (
+	prefix         = "errand-"
+	headerDeadline = prefix + "deadline" // Unix milliseconds; after that nobody waits
+	headerCredit   = prefix + "credit"   // how many items of a stream the caller takes in advance
+	headerCode     = prefix + "code"     // of an error
+	headerReply    = prefix + "reply"    // what a reply is, unless it is the result
+	headerControl  = prefix + "control"  // where the caller can send a word about a running call
+	headerSeq      = prefix + "seq"      // number of an item, from 1; in a credit, how many are taken
+)
+
+// What replies are: values of headerReply.
+const (
+	replyStarted = "started" // the call runs; it names the control queue
+	replyItem    = "item"    // of a stream
+	replyEnd     = "end"     // of a stream, with the number of items
+)
+
+// What callers tell a running call: types of messages to its control queue.
+const (
+	typeCancel = prefix + "cancel"
+	typeCredit = prefix + "credit"
+)
+
+// directReplyTo is RabbitMQ's name for a queue that is none: replies go straight to the
+// channel that consumes from it. What a server gets as reply_to has more behind it.
+const directReplyTo = "amq.rabbitmq.reply-to"
+
+// isReplyQueue reports whether replies may be sent to a queue. A reply_to is somebody
+// else's word: without this rule it could put replies into a job queue.
+func isReplyQueue(name string) bool {
+	return len(name) <= 255 && (strings.HasPrefix(name, "amq.gen-") ||
+		strings.HasPrefix(name, directReplyTo+".") ||
+		strings.HasPrefix(name, "errand.reply."))
+}
+
+// maxExpiration is RabbitMQ's limit for an expiration, in milliseconds.
+const maxExpiration = math.MaxUint32
+
+// message is r on its way from a caller who takes replies at address until deadline.
+func (r *Request) message(address string, deadline, now time.Time) (broker.Message, error) {
+	if err := checkHeaders(r.Headers); err != nil {
+		return broker.Message{}, err
+	}
+	headers := make(map[string]any, len(r.Headers)+2)
+	for name, value := range r.Headers {
+		headers[name] = value
+	}
+	headers[headerDeadline] = deadline.UnixMilli()
+	if r.items != nil {
+		headers[headerCredit] = int64(window)
+	}
+	return broker.Message{
+		Key:           r.Queue,
+		ID:            r.ID,
+		Type:          r.Method,
+		ContentType:   r.ContentType,
+		CorrelationID: r.ID,
+		ReplyTo:       address,
+		Expiration:    min(deadline.Sub(now), maxExpiration*time.Millisecond),
+		Transient:     true,
+		Headers:       headers,
+		Body:          r.Body,
+	}, nil
+}
+
+// An incoming is a request as a server reads it. Everything in it is somebody else's word.
+type incoming struct {
+	Request
+	correlation string
+	replyTo     string
+	deadline    time.Time // zero: it names none
+	credit      int64     // of a stream
+	// known says that the caller knows this wire form: it can be told more than the result, and
+	// tells when it has stopped waiting.
+	known bool
+}
+
+// readRequest reads a request that came at now.
+func readRequest(m *broker.Message, now time.Time) incoming {
+	in := incoming{
+		Request:     Request{ID: m.ID, Method: m.Type, ContentType: m.ContentType, Body: m.Body, Headers: m.Headers},
+		correlation: m.CorrelationID,
+		replyTo:     m.ReplyTo,
+	}
+	if in.ID == "" {
+		in.ID = m.CorrelationID
+	}
+	if m.Expiration > 0 {
+		in.deadline = now.Add(m.Expiration)
+	}
+	if ms, ok := integer(m.Headers[headerDeadline]); ok {
+		in.known = in.correlation != ""
+		// The earlier of the two, in case that the caller's clock is ahead of ours.
+		if t := time.UnixMilli(ms); in.deadline.IsZero() || t.Before(in.deadline) {
+			in.deadline = t
+		}
+	}
+	in.credit, _ = integer(m.Headers[headerCredit])
+	return in
+}
+
+// reply is the message that answers in.
+func (in *incoming) reply(r Response, headers map[string]any) broker.Message {
+	for name, value := range r.Headers {
+		if headers == nil {
+			headers = make(map[string]any, len(r.Headers))
+		}
+		if _, ours := headers[name]; !ours {
+			headers[name] = value
+		}
+	}
+	return broker.Message{
+		Key:           in.replyTo,
+		ID:            in.correlation,
+		CorrelationID: in.correlation,
+		ContentType:   r.ContentType,
+		Transient:     true,
+		Headers:       headers,
+		Body:          r.Body,
+	}
+}
+
+// failure is the reply that says e.
+func (in *incoming) failure(e *Error) broker.Message {
+	return in.reply(Response{ContentType: "application/json", Body: e.body()}, map[string]any{headerCode: string(e.Code)})
+}
+
+// A reply is a message to a caller.
+type reply struct {
+	kind     string // of headerReply; empty: the result
+	seq      int64
+	control  string // empty unless it is a queue that one may send to
+	response Response
+	err      error
+}
+
+func readReply(m *broker.Message) reply {
+	r := reply{response: Response{ContentType: m.ContentType, Headers: m.Headers, Body: m.Body}}
+	if len(m.Headers) == 0 {
+		return r
+	}
+	r.kind, _ = m.Headers[headerReply].(string)
+	r.seq, _ = integer(m.Headers[headerSeq])
+	if control, _ := m.Headers[headerControl].(string); isReplyQueue(control) {
+		r.control = control
+	}
+	if code, ok := m.Headers[headerCode].(string); ok {
+		r.kind = ""
+		r.err = readError(code, m.Body)
+	}
+	return r
+}
+
+// control is a word to the running call id.
+func control(queue, kind, id string, headers map[string]any) broker.Message {
+	return broker.Message{Key: queue, ID: id, CorrelationID: id, Type: kind, Transient: true, Headers: headers}
+}
+
+// integer reads a number of any width that AMQP has.
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, true
+	case int32:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint8:
+		return int64(v), true
+	case int:
+		return int64(v), true
+	}
+	return 0, false
+}
+
+// ended is why ctx has ended: its error, and its cause if that says more.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == err {
+		return err
+	}
+	return &endedError{err, cause}
+}
+
+type endedError struct{ err, cause error }
+
+func (e *endedError) Error() string   { return e.err.Error() + ": " + e.cause.Error() }
+func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }
