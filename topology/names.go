@@ -23,6 +23,19 @@ func (n Namespace) name(suffix string) string {
 	return string(n) + "." + suffix
 }
 
+// Owns reports whether name is that of an exchange of n. Others may begin like one.
+func (n Namespace) Owns(name string) bool {
+	rest, ours := strings.CutPrefix(name, n.name(""))
+	if !ours {
+		return false
+	}
+	switch rest {
+	case "jobs", "due", "dead", "parked":
+		return true
+	}
+	return strings.HasPrefix(rest, "delay.")
+}
+
 // Jobs is the direct exchange where jobs enter, with their queue's name as key.
 func (n Namespace) Jobs() string { return n.name("jobs") }
 
@@ -45,6 +58,9 @@ func DeadQueue(queue string) string { return queue + ".dead" }
 // MaxQueueName is the longest queue name in bytes. A routing key, which RabbitMQ limits to
 // 255 bytes, must hold it behind the 56 bytes of a delay.
 const MaxQueueName = 180
+
+// maxShortString is AMQP's limit for names and keys.
+const maxShortString = 255
 
 // maxNamespace leaves room for the suffixes and for a virtual host's name, which RabbitMQ
 // counts into a quorum queue's 255 bytes.
@@ -71,6 +87,24 @@ func CheckQueue(name string) error {
 		return fmt.Errorf("%w: queue %q: control characters are not allowed", ErrName, name)
 	case strings.HasPrefix(name, "amq."), strings.HasPrefix(name, string(DefaultNamespace)+"."):
 		return fmt.Errorf("%w: queue %q: names that begin with amq. or errand. are reserved", ErrName, name)
+	}
+	return nil
+}
+
+// CheckExchange is [CheckQueue] for the name of an exchange, with RabbitMQ's own limit of 255
+// bytes.
+func CheckExchange(name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("%w: an exchange's name is empty", ErrName)
+	case len(name) > maxShortString:
+		return fmt.Errorf("%w: exchange %.40q…: %d bytes, at most %d are allowed", ErrName, name, len(name), maxShortString)
+	case !utf8.ValidString(name):
+		return fmt.Errorf("%w: exchange %q: it is not valid UTF-8", ErrName, name)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Errorf("%w: exchange %q: control characters are not allowed", ErrName, name)
+	case strings.HasPrefix(name, "amq."), strings.HasPrefix(name, string(DefaultNamespace)+"."):
+		return fmt.Errorf("%w: exchange %q: names that begin with amq. or errand. are reserved", ErrName, name)
 	}
 	return nil
 }

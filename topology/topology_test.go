@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ func TestZeroTopology(t *testing.T) {
 	}
 	for _, top := range []topology.Topology{
 		{Exchanges: []topology.Exchange{{}}}, {Queues: []topology.Queue{{}}}, {Bindings: []topology.Binding{{}}},
+		{Unbind: []topology.Binding{{}}},
 	} {
 		if top.IsZero() {
 			t.Errorf("%+v declares nothing", top)
@@ -57,6 +59,36 @@ func TestJoinTellsDeclarationsApart(t *testing.T) {
 	}
 }
 
+// A headers exchange finds the text "1" another value than the number.
+func TestJoinTellsTypesOfArgumentsApart(t *testing.T) {
+	t.Parallel()
+	by := func(value any) topology.Topology {
+		return topology.Topology{Bindings: []topology.Binding{{Source: "x", Args: map[string]any{"v": value}, Destination: "q"}}}
+	}
+	got := topology.Join(by("1"), by(1), by("1"), by(true), by("true"), by(nil), by("<nil>"))
+	if len(got.Bindings) != 6 {
+		t.Errorf("got\n%s\nwant six bindings", got)
+	}
+}
+
+// Whatever somebody still asks for is not taken away, in whichever order it is said.
+func TestJoinKeepsABindingThatIsWanted(t *testing.T) {
+	t.Parallel()
+	binding := topology.Binding{Source: "x", Key: "k", Destination: "q"}
+	wanted := topology.Topology{Bindings: []topology.Binding{binding}}
+	other := binding
+	other.Key = "old"
+	former := topology.Topology{Unbind: []topology.Binding{binding, other}}
+	for _, got := range []topology.Topology{topology.Join(wanted, former), topology.Join(former, wanted), topology.Join(topology.Join(former, former), wanted)} {
+		if got, want := got.String(), wanted.String()+"un"+other.String()+"\n"; got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+	if len(former.Unbind) != 2 || former.Unbind[0].Key != "k" {
+		t.Errorf("Join has changed its argument to\n%s", former)
+	}
+}
+
 func TestJoinLeavesItsArgumentsAlone(t *testing.T) {
 	t.Parallel()
 	a := topology.Work("", "a")
@@ -65,6 +97,50 @@ func TestJoinLeavesItsArgumentsAlone(t *testing.T) {
 	joined.Queues[0].Name = "changed"
 	if a.String() != before {
 		t.Errorf("it has become\n%s\nwant\n%s", a, before)
+	}
+}
+
+func TestExchangesOfANamespace(t *testing.T) {
+	t.Parallel()
+	for _, ns := range []topology.Namespace{"", "shop"} {
+		top := topology.Join(topology.Base(ns), topology.Ladder(ns, topology.MaxDelay))
+		for _, x := range top.Exchanges {
+			if !ns.Owns(x.Name) {
+				t.Errorf("namespace %q: %s is its exchange, and not owned", ns, x.Name)
+			}
+		}
+	}
+	for _, name := range []string{"", "shop", "shop.", "shop.orders", "shop.jobs.failed", "errand.jobs", "shopping.jobs", "jobs", "amq.topic"} {
+		if topology.Namespace("shop").Owns(name) {
+			t.Errorf("namespace shop owns exchange %q, want it somebody else's", name)
+		}
+	}
+}
+
+func TestCheckExchange(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, want string }{
+		{"a", ""},
+		{"logs.* and #", ""},
+		{"größe", ""},
+		{"amqp", ""},
+		{"errands", ""},
+		{strings.Repeat("x", 255), ""},
+		{"", "is empty"},
+		{strings.Repeat("x", 256), "256 bytes, at most 255"},
+		{"a\x00", "control characters"},
+		{"\xc3", "not valid UTF-8"},
+		{"amq.direct", "reserved"},
+		{"errand.", "reserved"},
+	}
+	for _, test := range tests {
+		err := topology.CheckExchange(test.name)
+		if test.want == "" && err != nil {
+			t.Errorf("exchange %q: got %v, want no error", test.name, err)
+		}
+		if test.want != "" && (!errors.Is(err, topology.ErrName) || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("exchange %q: got %v, want ErrName with %q", test.name, err, test.want)
+		}
 	}
 }
 

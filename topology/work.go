@@ -1,6 +1,9 @@
 package topology
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // CrashLimit is how often a job may be handed out again after its worker died or lost its
 // connection, before RabbitMQ itself puts it into the dead-letter queue. It is RabbitMQ 4's
@@ -16,8 +19,10 @@ const unlimited = 1_000_000_000
 type Option func(*work)
 
 type work struct {
-	existing bool
-	ladder   bool
+	existing  bool
+	ladder    bool
+	temporary bool
+	sources   Topology
 }
 
 // Existing says that the queue is of somebody else's making: it is used as it is, neither
@@ -31,14 +36,34 @@ func Existing() Option { return func(w *work) { w.existing = true } }
 // needs permission to write to the queue.
 func Retries() Option { return func(w *work) { w.ladder = true } }
 
+// From lets the queue take messages that others publish to exchanges. The exchanges of t are
+// declared with the queue; those of its bindings that have no destination are the queue's.
+// Publishers need not know what takes their messages, so a type is not demanded of them.
+func From(t Topology) Option { return func(w *work) { w.sources = Join(w.sources, t) } }
+
+// Temporary says that the queue is a connection's own and is deleted with it: see
+// broker.Subscription. Its jobs can't be delayed, retried or put aside, and what is in it when
+// the connection is lost is lost. Its name is only for people to read.
+func Temporary() Option { return func(w *work) { w.temporary = true } }
+
+// IsTemporary reports whether opts say [Temporary].
+func IsTemporary(opts ...Option) bool { return apply(opts).temporary }
+
+// IsOthers reports whether somebody else fills a queue with these options: it is [Existing],
+// or takes messages [From] exchanges.
+func IsOthers(opts ...Option) bool {
+	w := apply(opts)
+	return w.existing || !w.sources.IsZero()
+}
+
 // IsExisting reports whether opts say [Existing].
 func IsExisting(opts ...Option) bool { return apply(opts).existing }
 
 // HasRetries reports whether jobs of a queue with these options can be delayed and retried:
-// all but those of an [Existing] queue without [Retries].
+// all but those of a [Temporary] queue, and of an [Existing] one without [Retries].
 func HasRetries(opts ...Option) bool {
 	w := apply(opts)
-	return !w.existing || w.ladder
+	return !w.temporary && (!w.existing || w.ladder)
 }
 
 func apply(opts []Option) work {
@@ -71,7 +96,10 @@ func Base(ns Namespace) Topology {
 // queue keeps it until the dead-letter queue has confirmed it.
 func Work(ns Namespace, queue string, opts ...Option) Topology {
 	w := apply(opts)
-	t := Base(ns)
+	if w.temporary {
+		return w.sources
+	}
+	t := Join(Base(ns), w.sources.to(queue))
 	if !w.existing {
 		t.Queues = append(t.Queues, Queue{Name: queue, Args: map[string]any{
 			"x-queue-type":              "quorum",
@@ -93,6 +121,22 @@ func Work(ns Namespace, queue string, opts ...Option) Topology {
 	)
 	return t
 }
+
+// to is t with the queue's name where a binding has no destination.
+func (t Topology) to(queue string) Topology {
+	t.Bindings, t.Unbind = slices.Clone(t.Bindings), slices.Clone(t.Unbind)
+	for _, bs := range [...][]Binding{t.Bindings, t.Unbind} {
+		for i := range bs {
+			if bs[i].Destination == "" {
+				bs[i].Destination = queue
+			}
+		}
+	}
+	return t
+}
+
+// Sources declares the exchanges that a queue with these options takes messages from.
+func Sources(opts ...Option) Topology { return Topology{Exchanges: apply(opts).sources.Exchanges} }
 
 // keep is a queue from which nothing disappears by itself.
 func keep(name string) Queue {
