@@ -9,7 +9,8 @@ import (
 // A Publisher sends messages.
 type Publisher interface {
 	// Publish sends ms and waits until the broker has confirmed every one of them: nil means
-	// that each has been routed to at least one queue, which holds it. Publish waits through
+	// that each has been routed to at least one queue, which holds it, or is Optional and was
+	// routed to none. Publish waits through
 	// outages until ctx ends. An error that wraps [ErrUnconfirmed] leaves open whether the
 	// broker has the message; any other says that it has not. Where several messages fail,
 	// the errors are joined, each a [*PublishError].

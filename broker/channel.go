@@ -26,20 +26,20 @@ type Channel interface {
 	// Send writes m and does not wait for the server. What is sent, and the answers to this
 	// channel's deliveries, reach the server in the order of the calls, so that a reply which
 	// is sent before the ack of its request is not lost when the channel dies between them.
-	// If mandatory is set and no queue takes m, it comes back to [Receiver.Returned].
+	// If no queue takes m, and it is not Optional, it comes back to [Receiver.Returned].
 	//
 	// While the server is blocked Send waits, until ctx ends. An error says that the server
 	// has not got m: it wraps [ErrTooLarge], [ErrInvalid], [ErrBlocked], or [ErrNotConnected] if
 	// the channel is dead.
-	Send(ctx context.Context, m Message, mandatory bool) error
+	Send(ctx context.Context, m Message) error
 }
 
 // A Receiver gets what comes in on a channel.
 type Receiver struct {
 	// Deliver is called for each delivery, one after the other.
 	Deliver func(*Delivery)
-	// Returned is called for each mandatory message that no queue has taken, one after the
-	// other, but at the same time as Deliver. Nil means that nobody wants to know.
+	// Returned is called for each message that no queue has taken, one after the other, but at
+	// the same time as Deliver. Nil means that nobody wants to know.
 	Returned func(Message)
 }
 
@@ -62,16 +62,16 @@ func (s *session) Queue() string { return s.queue }
 func (s *session) Context() context.Context { return s.ctx }
 
 // Send implements [Channel].
-func (s *session) Send(ctx context.Context, m Message, mandatory bool) error {
-	if err := m.check(s.maxBody); err != nil {
+func (s *session) Send(ctx context.Context, m Message) error {
+	if err := m.Check(s.maxBody); err != nil {
 		return err
 	}
 	if err := s.gen.whenFree(ctx); err != nil {
 		return err
 	}
-	if err := s.ch.Publish(m.Exchange, m.Key, mandatory, false, m.publishing()); err != nil {
+	if err := s.ch.Publish(m.Exchange, m.Key, !m.Optional, false, m.publishing()); err != nil {
 		if bad := table(m.Headers).Validate(); bad != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, bad) // check should have caught it
+			return fmt.Errorf("%w: %w", ErrInvalid, bad) // Check should have caught it
 		}
 		return fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}

@@ -97,6 +97,9 @@ func singly(t topology.Topology) (ones []topology.Topology) {
 	for i := range t.Bindings {
 		ones = append(ones, topology.Topology{Bindings: t.Bindings[i : i+1]})
 	}
+	for i := range t.Unbind {
+		ones = append(ones, topology.Topology{Unbind: t.Unbind[i : i+1]})
+	}
 	return ones
 }
 
@@ -127,14 +130,26 @@ func (g *generation) declare(ctx context.Context, t topology.Topology) error {
 			return err
 		}
 	}
+	for _, b := range t.Unbind {
+		if err := g.step(ctx, "un"+b.String(), func() error { return unbind(ch, b) }); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 func bind(ch *amqp.Channel, b topology.Binding) error {
 	if b.ToExchange {
-		return ch.ExchangeBind(b.Destination, b.Key, b.Source, false, nil)
+		return ch.ExchangeBind(b.Destination, b.Key, b.Source, false, table(b.Args))
 	}
-	return ch.QueueBind(b.Destination, b.Key, b.Source, false, nil)
+	return ch.QueueBind(b.Destination, b.Key, b.Source, false, table(b.Args))
+}
+
+func unbind(ch *amqp.Channel, b topology.Binding) error {
+	if b.ToExchange {
+		return ch.ExchangeUnbind(b.Destination, b.Key, b.Source, false, table(b.Args))
+	}
+	return ch.QueueUnbind(b.Destination, b.Key, b.Source, table(b.Args))
 }
 
 func (g *generation) step(ctx context.Context, object string, f func() error) error {

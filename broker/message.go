@@ -23,6 +23,9 @@ type Message struct {
 	Expiration    time.Duration // how long a queue keeps the message; zero means no limit
 	Priority      uint8
 	Transient     bool // not written to disk; false means persistent
+	// Optional means that it is no error when the exchange has no queue for the message: AMQP's
+	// mandatory flag is not set. It does not go over the wire.
+	Optional bool
 
 	// Headers hold strings, booleans, integers, floats, []byte, time.Time, nil, and slices
 	// ([]any) and maps (map[string]any) of them. Unsigned integers above 32 bits have no form
@@ -43,9 +46,10 @@ const (
 // DefaultMaxBody is the largest body that RabbitMQ 4 takes by default, 16 MiB.
 const DefaultMaxBody = 16 << 20
 
-// check finds what would make the library or the server break off the channel or the
-// connection, which other messages share.
-func (m *Message) check(maxBody int) error {
+// Check returns an error, which wraps [ErrInvalid] or [ErrTooLarge], if m can't be sent: it would
+// make the library or the server break off the channel or the connection, which other
+// messages share. maxBody is the largest body in bytes. [Conn.Publish] checks by itself.
+func (m *Message) Check(maxBody int) error {
 	if len(m.Body) > maxBody {
 		return fmt.Errorf("%w: body of %d bytes, at most %d are allowed", ErrTooLarge, len(m.Body), maxBody)
 	}
@@ -71,7 +75,7 @@ func (m *Message) check(maxBody int) error {
 	return nil
 }
 
-// publishing is m in the library's form. check has passed.
+// publishing is m in the library's form. Check has passed.
 func (m *Message) publishing() amqp.Publishing {
 	p := amqp.Publishing{
 		DeliveryMode:  amqp.Persistent,

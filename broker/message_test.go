@@ -47,7 +47,7 @@ func TestMessageCheck(t *testing.T) {
 		{"circular headers", Message{ID: "1", Headers: circular}, ErrInvalid, "deeper than"},
 	}
 	for _, test := range tests {
-		err := test.message.check(100)
+		err := test.message.Check(100)
 		if !errors.Is(err, test.want) || err != nil && (!strings.Contains(err.Error(), test.text) || len(err.Error()) > 500) {
 			t.Errorf("%s: got %v, want %v with %q", test.name, err, test.want, test.text)
 		}

@@ -71,7 +71,7 @@ func (pc *pubChannel) alive() bool { return !pc.ch.IsClosed() }
 
 // send writes m and returns what its confirm will come to.
 func (pc *pubChannel) send(m *Message) (*amqp.DeferredConfirmation, error) {
-	return pc.ch.PublishWithDeferredConfirm(m.Exchange, m.Key, true, false, m.publishing())
+	return pc.ch.PublishWithDeferredConfirm(m.Exchange, m.Key, !m.Optional, false, m.publishing())
 }
 
 // await waits for the confirm of a message until ctx ends. It returns false if ctx did.

@@ -16,7 +16,7 @@ import (
 func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
 	errs := make([]error, 0, 1)
 	for i := range ms {
-		err := ms[i].check(c.cfg.MaxBody)
+		err := ms[i].Check(c.cfg.MaxBody)
 		if ms[i].ID == "" {
 			err = errNoID
 		}
@@ -123,7 +123,7 @@ func (b *batch) send(m *Message) error {
 		}
 		<-b.p.slots
 		if bad := table(m.Headers).Validate(); bad != nil {
-			// Not the channel but the message: check should have caught it.
+			// Not the channel but the message: Check should have caught it.
 			return fmt.Errorf("%w: %w", ErrInvalid, bad)
 		}
 		if pc.alive() {

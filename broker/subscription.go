@@ -123,6 +123,9 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 		if soft.Err() != nil {
 			return nil
 		}
+		if g.amqp.IsClosed() && !protocolError(err) {
+			wait.Reset() // the link has its own patience with lost connections
+		}
 		log.Warn("consuming interrupted", "err", err)
 		if code(err) == amqp.NotFound || errors.Is(err, errCancelled) {
 			if err := c.Declare(soft, s.declared()); err != nil {
