@@ -10,11 +10,14 @@ import (
 // A Job is one job, as it is enqueued and as a handler sees it. It is a value: copies are
 // independent but for Body and Headers, which nobody writes to.
 type Job struct {
-	ID          string
-	Kind        string
-	Queue       string
-	ContentType string
-	Body        []byte // the encoded arguments
+	ID    string
+	Kind  string
+	Queue string
+	// Exchange and Key are where an event is to be published, or was. They are empty for what
+	// goes straight to a queue. See package event.
+	Exchange, Key string
+	ContentType   string
+	Body          []byte // the encoded arguments
 	// Headers are the user's own. Trace context travels in traceparent and tracestate.
 	Headers  map[string]any
 	Priority uint8
@@ -29,9 +32,13 @@ type Job struct {
 	CreatedAt time.Time
 	// Failure tells about the last failed attempt; nil before the first failure.
 	Failure *Failure
+	// Group is the group that the job is a member of; nil if it is of none. See [Group].
+	Group *Membership
 
-	options []topology.Option // of Queue
-	err     error
+	options  []topology.Option // of Queue
+	source   topology.Topology // declares Exchange
+	optional bool              // it is no error when nobody takes the event
+	err      error
 }
 
 // A Failure is what a job carries about its last failed attempt.

@@ -53,11 +53,15 @@ func (k Kind[T]) New(args T, opts ...Option) Job {
 		ID:        s.id,
 		Kind:      s.kind,
 		Queue:     s.queue,
+		Exchange:  s.exchange,
+		Key:       s.key,
 		Priority:  s.priority,
 		Headers:   s.headers,
 		Attempt:   1,
 		CreatedAt: now.Truncate(time.Second),
 		options:   s.queueOptions,
+		source:    s.source,
+		optional:  s.optional,
 		err:       s.err,
 	}
 	if k.defaults.codec == nil {
@@ -73,6 +77,9 @@ func (k Kind[T]) New(args T, opts ...Option) Job {
 	}
 	if !j.ExpiresAt.IsZero() && !j.ExpiresAt.After(j.NotBefore) && j.err == nil {
 		j.err = fmt.Errorf("%w: kind %q: it expires before its delay is over", ErrInvalid, j.Kind)
+	}
+	if j.Published() && !j.NotBefore.IsZero() && j.err == nil {
+		j.err = fmt.Errorf("%w: kind %q: an event can't be delayed", ErrInvalid, j.Kind)
 	}
 	body, err := s.codec.Encode(args)
 	if err != nil && j.err == nil {
@@ -117,6 +124,13 @@ func NewID() string {
 		panic(fmt.Sprintf("job: no random numbers for an ID: %v", err))
 	}
 	return id.String()
+}
+
+// DerivedID returns an ID for what follows from the job or event parent: the same for the same
+// parent and name, however often it is asked for. What is enqueued with it by a handler that
+// runs twice can be told to be one.
+func DerivedID(parent, name string) string {
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(parent+"\x00"+name)).String()
 }
 
 func checkKind(name string) error {

@@ -19,6 +19,10 @@ type spec struct {
 	id           string
 	queue        string
 	queueOptions []topology.Option
+	exchange     string
+	key          string
+	source       topology.Topology
+	optional     bool
 	codec        codec.Codec
 	delay        time.Duration
 	at           time.Time
@@ -147,6 +151,10 @@ func Header(name string, value any) Option {
 		s.setHeader(name, value)
 	}
 }
+
+// Fault makes every job of the kind an error. It is for packages that make kinds of what their
+// own callers say.
+func Fault(err error) Option { return func(s *spec) { s.fail(err) } }
 
 // isReserved reports whether a header is errand's own, or one that RabbitMQ itself adds to
 // what it redelivers and dead-letters.

@@ -25,9 +25,12 @@ type Sender struct {
 	broker Broker
 	ns     topology.Namespace
 
-	queues sync.Map     // names of the queues that were declared
-	ladder atomic.Int64 // the delay, a time.Duration, up to which the ladder was declared
+	targets sync.Map     // those that were declared
+	ladder  atomic.Int64 // the delay, a time.Duration, up to which the ladder was declared
 }
+
+// A target is where jobs go: a queue or, for events, an exchange.
+type target struct{ queue, exchange string }
 
 // NewSender makes a Sender. A nil broker or a bad namespace panics.
 func NewSender(b Broker, ns topology.Namespace) *Sender {
@@ -104,11 +107,13 @@ func (s *Sender) pack(out *parcels, j *Job, delay time.Duration) error {
 	if j.err != nil {
 		return j.err
 	}
-	if j.Kind == "" || j.Queue == "" || j.ID == "" {
+	if j.Kind == "" || j.Queue == "" && j.Exchange == "" || j.ID == "" {
 		return fmt.Errorf("%w: it has no kind, queue or ID: make jobs with Kind.New", ErrInvalid)
 	}
 	m, ladder := j.Message(), time.Duration(0)
 	switch {
+	case j.Published():
+		m.Exchange, m.Key, m.Optional = j.Exchange, j.Key, j.optional
 	case delay > 0:
 		if !topology.HasRetries(j.options...) {
 			return fmt.Errorf("%w: kind %q: queue %q is used as it is, so nothing can be delayed: define it with topology.Retries()", ErrInvalid, j.Kind, j.Queue)
@@ -136,7 +141,7 @@ func (s *Sender) send(ctx context.Context, ps parcels) error {
 		return err
 	}
 	// Something was deleted since we declared it. Once more, for those that failed by it.
-	s.queues.Clear()
+	s.targets.Clear()
 	s.ladder.Store(0)
 	lost, other := split(ps, err)
 	if len(lost.jobs) == 0 {
@@ -172,13 +177,21 @@ func split(ps parcels, err error) (lost parcels, other error) {
 // declare makes what ps need and was not made yet.
 func (s *Sender) declare(ctx context.Context, ps parcels) error {
 	for _, j := range ps.jobs {
-		if _, done := s.queues.Load(j.Queue); done {
+		target := target{queue: j.Queue}
+		if j.Published() {
+			target.exchange = j.Exchange
+		}
+		if _, done := s.targets.Load(target); done {
 			continue
 		}
-		if err := s.broker.Declare(ctx, topology.Work(s.ns, j.Queue, j.options...)); err != nil {
+		t := j.source
+		if !j.Published() {
+			t = topology.Work(s.ns, j.Queue, j.options...)
+		}
+		if err := s.broker.Declare(ctx, t); err != nil {
 			return err
 		}
-		s.queues.Store(j.Queue, nil)
+		s.targets.Store(target, nil)
 	}
 	if ps.ladder <= time.Duration(s.ladder.Load()) {
 		return nil

@@ -19,6 +19,8 @@ const (
 	headerError     = prefix + "error"
 	headerFailedAt  = prefix + "failed-at"
 	headerReason    = prefix + "reason"
+	headerExchange  = prefix + "exchange" // of an event, in what is sent to one queue again
+	headerKey       = prefix + "key"
 )
 
 // MaxError is how many bytes of an error's text a job carries.
@@ -45,13 +47,20 @@ func (j Job) Message() broker.Message {
 }
 
 func (j Job) wireHeaders() map[string]any {
-	own := j.Attempt > 1 || !j.NotBefore.IsZero() || !j.ExpiresAt.IsZero() || j.Failure != nil
+	again := j.Exchange != "" && !j.Published()
+	own := j.Attempt > 1 || !j.NotBefore.IsZero() || !j.ExpiresAt.IsZero() || j.Failure != nil || j.Group != nil || again
 	if !own {
 		return j.Headers
 	}
-	h := make(map[string]any, len(j.Headers)+6)
+	h := make(map[string]any, len(j.Headers)+8)
 	for name, value := range j.Headers {
 		h[name] = value
+	}
+	if again {
+		h[headerExchange], h[headerKey] = j.Exchange, j.Key
+	}
+	if j.Group != nil {
+		j.Group.write(h)
 	}
 	if j.Attempt > 1 {
 		h[headerAttempt] = int64(j.Attempt)
@@ -113,10 +122,13 @@ func Parse(m broker.Message) (Job, error) {
 	}
 	j.NotBefore = r.time(headerNotBefore)
 	j.ExpiresAt = r.time(headerExpiresAt)
+	j.Exchange, _ = r.text(headerExchange)
+	j.Key, _ = r.text(headerKey)
 	if text, ok := r.text(headerError); ok {
 		reason, _ := r.text(headerReason)
 		j.Failure = &Failure{Error: cut(text), At: r.time(headerFailedAt), Reason: Reason(reason)}
 	}
+	j.Group = r.membership()
 	if m.Type == "" {
 		r.failf("no type")
 	}

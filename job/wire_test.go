@@ -103,6 +103,13 @@ func (s source) job() job.Job {
 		ExpiresAt:   s.moment(),
 		CreatedAt:   time.Unix(s.Int64N(1<<33), 0),
 	}
+	if s.IntN(4) == 0 { // a copy of an event
+		j.Exchange, j.Key = "x"+s.text(10), s.text(10)
+	}
+	if s.IntN(4) == 0 {
+		j.Group = &job.Membership{Size: 1 + s.IntN(1<<30), Then: job.Job{ID: "g" + s.text(10), Kind: "t", Body: []byte("x" + s.text(9)), Headers: s.headers(), Attempt: 1, Queue: "q"}}
+		j.Group.ID = j.Group.Then.ID
+	}
 	if s.IntN(2) == 0 {
 		j.Failure = &job.Failure{Error: s.text(200), At: s.moment(), Reason: job.Reason(s.text(5))}
 	}
@@ -239,6 +246,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("ship", "019b7c8e", []byte(`{}`), uint8(0), int64(2), int64(1767323045678), int64(0), "disk is full", "permanent", "tenant")
 	f.Add("", "", []byte{}, uint8(1), int64(-1), int64(-1), int64(1<<62), "\xff\xfe", "", "errand-attempt")
 	f.Add("ship", "", []byte(nil), uint8(2), int64(1<<40), int64(253402300799999), int64(253402300800000), strings.Repeat("€", 400), "x", "x-death")
+	f.Add("ship", "j", []byte("{}"), uint8(0), int64(2), int64(0), int64(0), "x", "", "errand-exchange")
+	f.Add("ship", "j", []byte("{}"), uint8(0), int64(2), int64(0), int64(0), "g", "", "errand-group")
 	f.Add("\x00", "j", []byte("{"), uint8(3), int64(1), int64(0), int64(1), "", "", "x-last-death-queue")
 	f.Fuzz(func(t *testing.T, kind, id string, body []byte, types uint8, attempt, before, after int64, text, reason, name string) {
 		m := broker.Message{Type: kind, ID: id, Body: body, Headers: map[string]any{
@@ -262,7 +271,7 @@ func FuzzParse(f *testing.F) {
 		if j.Kind != kind || j.ID != id || !bytes.Equal(j.Body, body) {
 			t.Errorf("got %+v, want kind %q, ID %q and body %q", j, kind, id, body)
 		}
-		again, errAgain := job.Parse(j.Message())
+		again, errAgain := job.Parse(j.On("q").Message())
 		if (errAgain != nil) != (kind == "") || !reflect.DeepEqual(again, j) {
 			t.Errorf("its own message parses to\n%+v, %v, want\n%+v", again, errAgain, j)
 		}
