@@ -87,10 +87,10 @@ func (w *Worker) handle(kind, queue string, queueOpts []topology.Option, kindErr
 		w.errs = append(w.errs, fmt.Errorf("kind %q: other kinds define its queue %q with other options", kind, queue))
 		return
 	}
-	if _, twice := w.kinds[kind]; twice {
-		panic(fmt.Sprintf("worker: Handle: two handlers for kind %q", kind))
+	p.topology = topology.Join(p.topology, topology.Work(w.cfg.Namespace, queue, queueOpts...))
+	if p.kinds[kind] != nil {
+		panic(fmt.Sprintf("worker: Handle: two handlers for kind %q on queue %q", kind, queue))
 	}
-	w.kinds[kind] = true
 	r := &registration{kind: kind, retry: w.cfg.Retry, timeout: w.cfg.Timeout}
 	for _, o := range opts {
 		o(r)

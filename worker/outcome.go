@@ -22,7 +22,7 @@ func (r *run) settle(err error) {
 	p.complain(r, err)
 	if err == nil {
 		if r.ack() {
-			p.w.stats.done.Add(1)
+			r.became(Done, nil)
 		}
 		return
 	}
@@ -34,7 +34,7 @@ func (r *run) settle(err error) {
 	}
 	if snooze, ok := errors.AsType[*snoozeError](err); ok && topology.HasRetries(p.options...) {
 		if r.later(snooze.delay, r.job) {
-			p.w.stats.snoozed.Add(1)
+			r.became(Snoozed, err)
 		}
 		return
 	}
@@ -88,7 +88,7 @@ func (r *run) tryAgain(delay time.Duration, err error) {
 	next.NotBefore = time.Time{} // the ladder's delay is all there is to wait for
 	next.Failure = &job.Failure{Error: err.Error(), At: time.Now()}
 	if r.later(delay, next) {
-		r.pool.w.stats.retried.Add(1)
+		r.became(Retried, err)
 		r.pool.log.Warn("job failed, will be retried", "kind", r.job.Kind, "job", r.job.ID,
 			"attempt", r.job.Attempt, "err", err, "delay", delay)
 	}
@@ -135,6 +135,10 @@ func (r *run) ended(err error) error {
 
 // putAside sends the job to the dead-letter queue, and acks the delivery.
 func (r *run) putAside(reason job.Reason, err error) {
+	if topology.IsTemporary(r.pool.options...) {
+		r.drop(reason, err)
+		return
+	}
 	dead := r.job
 	dead.Failure = &job.Failure{Error: err.Error(), At: time.Now(), Reason: reason}
 	if err := r.pool.w.sender.SendDead(r.delivery.Context(), dead); err != nil {
@@ -142,9 +146,17 @@ func (r *run) putAside(reason job.Reason, err error) {
 		return
 	}
 	if r.ack() {
-		r.pool.w.stats.dead.Add(1)
+		r.became(Dead, err)
 		r.pool.log.Error("job put aside", "kind", r.job.Kind, "job", r.job.ID,
 			"attempt", r.job.Attempt, "reason", string(reason), "err", err)
+	}
+}
+
+// drop is for a temporary queue, whose messages are worked at most once.
+func (r *run) drop(reason job.Reason, err error) {
+	if r.ack() {
+		r.became(Dropped, err)
+		r.pool.log.Error("job dropped", "kind", r.job.Kind, "job", r.job.ID, "reason", string(reason), "err", err)
 	}
 }
 
@@ -163,7 +175,7 @@ func (r *run) noCopy(dead job.Job, err error) {
 	if !topology.IsExisting(p.options...) {
 		// RabbitMQ moves the original where its copy should have gone; only the reason is lost.
 		if r.delivery.DeadLetter() == nil {
-			p.w.stats.dead.Add(1)
+			r.became(Dead, err)
 		}
 		return
 	}
@@ -173,7 +185,7 @@ func (r *run) noCopy(dead job.Job, err error) {
 	ctx := r.delivery.Context()
 	if p.w.sender.SendDead(ctx, dead) == nil {
 		if r.ack() {
-			p.w.stats.dead.Add(1)
+			r.became(Dead, err)
 		}
 		return
 	}
@@ -190,7 +202,7 @@ func (r *run) noCopy(dead job.Job, err error) {
 func (r *run) giveBack(cause error) {
 	p := r.pool
 	if r.delivery.Requeue() == nil {
-		p.w.stats.requeued.Add(1)
+		r.became(Requeued, cause)
 		p.log.Info("job given back", "kind", r.job.Kind, "job", r.job.ID, "cause", cause)
 		return
 	}
@@ -212,6 +224,6 @@ func (r *run) ack() bool {
 
 func (r *run) lost() {
 	p := r.pool
-	p.w.stats.lost.Add(1)
+	r.became(Lost, broker.ErrDeliveryLost)
 	p.log.Warn("delivery lost, another worker gets the job", "kind", r.job.Kind, "job", r.job.ID, "attempt", r.job.Attempt)
 }

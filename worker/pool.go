@@ -17,15 +17,16 @@ import (
 
 // A pool works one queue.
 type pool struct {
-	w       *Worker
-	queue   string
-	options []topology.Option
-	kinds   map[string]*registration
-	limits  Queue
-	drain   <-chan struct{} // closed at shutdown; set by run
-	idle    chan *run       // goroutines that have finished a job wait here for the next
-	slots   chan struct{}   // a running handler holds one, from its start to its very end
-	log     *slog.Logger
+	w        *Worker
+	queue    string
+	options  []topology.Option
+	topology topology.Topology // what all its kinds declare
+	kinds    map[string]*registration
+	limits   Queue
+	drain    <-chan struct{} // closed at shutdown; set by run
+	idle     chan *run       // goroutines that have finished a job wait here for the next
+	slots    chan struct{}   // a running handler holds one, from its start to its very end
+	log      *slog.Logger
 
 	mu     sync.Mutex
 	runs   map[*run]struct{} // that are not over
@@ -48,9 +49,18 @@ func newPool(w *Worker, queue string, options []topology.Option) *pool {
 	}
 }
 
+// source is the queue's name, or empty if it has none until the server gives one.
+func (p *pool) source() string {
+	if topology.IsTemporary(p.options...) {
+		return ""
+	}
+	return p.queue
+}
+
 // sameQueue reports whether options say the same of the queue as the pool's own.
 func (p *pool) sameQueue(options []topology.Option) bool {
 	return topology.IsExisting(options...) == topology.IsExisting(p.options...) &&
+		topology.IsTemporary(options...) == topology.IsTemporary(p.options...) &&
 		topology.HasRetries(options...) == topology.HasRetries(p.options...)
 }
 
@@ -64,9 +74,9 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) erro
 	p.drain = drain
 	patience := p.w.cfg.cutOff() / 2
 	err := p.w.broker.Consume(ctx, broker.Subscription{
-		Queue:    p.queue,
+		Queue:    p.source(),
 		Prefetch: p.limits.Prefetch,
-		Topology: topology.Work(p.w.cfg.Namespace, p.queue, p.options...),
+		Topology: p.topology,
 		MaxTime:  p.maxTime(),
 		Drain:    drain,
 		Settle:   patience,
@@ -117,10 +127,7 @@ func (p *pool) deliver(d *broker.Delivery) {
 		return
 	}
 	r := &run{pool: p, delivery: d}
-	p.mu.Lock()
-	p.runs[r] = struct{}{}
-	p.active.Add(1)
-	p.mu.Unlock()
+	p.enter(r)
 	// A used goroutine has a grown stack: growing a new one's for each job, to decode its
 	// arguments, was a tenth of the worker's CPU.
 	select {
@@ -128,6 +135,14 @@ func (p *pool) deliver(d *broker.Delivery) {
 	default:
 		go p.loop(r)
 	}
+}
+
+// enter begins the waiting for r.
+func (p *pool) enter(r *run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.runs[r] = struct{}{}
+	p.active.Add(1)
 }
 
 // loop works r and then what comes, until the pool's end.

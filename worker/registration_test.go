@@ -38,9 +38,10 @@ func TestRegistrationPanics(t *testing.T) {
 			worker.Handle(w, render, returns(nil))
 			worker.Handle(w, render, returns(nil))
 		}},
-		{"two handlers on two queues", `two handlers for kind "pdf.render"`, func(w *worker.Worker) {
+		{"two handlers beside one on another queue", `two handlers for kind "pdf.render" on queue "pdf"`, func(w *worker.Worker) {
 			worker.Handle(w, render, returns(nil))
-			worker.Handle(w, elsewhere, returns(nil))
+			worker.Handle(w, elsewhere, returns(nil)) // is no mistake
+			worker.Handle(w, render, returns(nil))
 		}},
 		{"nil policy", "retry.Never", func(*worker.Worker) { worker.Retry(nil) }},
 		{"nil broker", "nil broker", func(*worker.Worker) { worker.New(nil, worker.Config{}) }},
@@ -87,6 +88,10 @@ func TestRunErrors(t *testing.T) {
 		{"two opinions of a queue", nil, "other options", func(w *worker.Worker) {
 			worker.Handle(w, job.Define[args]("a", job.Queue("q")), returns(nil))
 			worker.Handle(w, job.Define[args]("b", job.Queue("q", topology.Existing())), returns(nil))
+		}},
+		{"two opinions of how long a queue lasts", nil, "other options", func(w *worker.Worker) {
+			worker.Handle(w, job.Define[args]("a", job.Queue("q")), returns(nil))
+			worker.Handle(w, job.Define[args]("b", job.Queue("q", topology.Temporary())), returns(nil))
 		}},
 	}
 	for _, test := range tests {

@@ -20,8 +20,9 @@ type run struct {
 	job      job.Job
 	reg      *registration
 
-	handling atomic.Bool // the handler was called: job and reg don't change any more
-	settled  atomic.Bool // somebody has taken on the answer: the handler's end, or abandon
+	result   *atomic.Pointer[Result] // nil unless somebody wants to know
+	handling atomic.Bool             // the handler was called: job and reg don't change any more
+	settled  atomic.Bool             // somebody has taken on the answer: the handler's end, or abandon
 }
 
 // work runs the job and answers the delivery, on a goroutine of its own.
@@ -55,7 +56,7 @@ func (r *run) accept() bool {
 		r.giveBack(cause) // lost between its arrival and now
 		return false
 	}
-	if m.Type == "" && topology.IsExisting(p.options...) && len(p.kinds) == 1 {
+	if m.Type == "" && topology.IsOthers(p.options...) && len(p.kinds) == 1 {
 		// Whoever fills this queue knows nothing of kinds; there is no doubt which is meant.
 		for kind := range p.kinds {
 			m.Type = kind
@@ -66,13 +67,16 @@ func (r *run) accept() bool {
 	if r.job.ID == "" {
 		r.job.ID = job.NewID()
 	}
+	if r.job.Exchange == "" && m.Exchange != "" && !p.w.cfg.Namespace.Owns(m.Exchange) {
+		r.job.Exchange, r.job.Key = m.Exchange, m.Key
+	}
 	if err != nil {
 		r.putAside(job.Malformed, err)
 		return false
 	}
 	now := time.Now()
 	if r.job.Expired(now) {
-		p.w.stats.expired.Add(1)
+		r.became(Expired, nil)
 		p.log.Info("job expired", "kind", r.job.Kind, "job", r.job.ID, "expired", r.job.ExpiresAt)
 		r.ack()
 		return false

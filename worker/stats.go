@@ -9,6 +9,7 @@ type Stats struct {
 	Done      int64 // handlers that returned nil
 	Retried   int64 // failed attempts that another one follows
 	Dead      int64 // jobs put aside, for whatever reason
+	Dropped   int64 // the same of temporary queues, which have nowhere to put them
 	Snoozed   int64
 	Expired   int64 // dropped unrun
 	Requeued  int64 // given back unfinished at shutdown; not those that waited in the broker package
@@ -18,7 +19,29 @@ type Stats struct {
 }
 
 type counters struct {
-	running, done, retried, dead, snoozed, expired, requeued, lost, abandoned, panicked atomic.Int64
+	running, done, retried, dead, dropped, snoozed, expired, requeued, lost, abandoned, panicked atomic.Int64
+}
+
+// of is the counter of an outcome.
+func (c *counters) of(o Outcome) *atomic.Int64 {
+	switch o {
+	case Done:
+		return &c.done
+	case Retried:
+		return &c.retried
+	case Dead:
+		return &c.dead
+	case Dropped:
+		return &c.dropped
+	case Snoozed:
+		return &c.snoozed
+	case Expired:
+		return &c.expired
+	case Requeued:
+		return &c.requeued
+	default:
+		return &c.lost
+	}
 }
 
 // Stats returns the counters. It may be called at any time.
@@ -29,6 +52,7 @@ func (w *Worker) Stats() Stats {
 		Done:      c.done.Load(),
 		Retried:   c.retried.Load(),
 		Dead:      c.dead.Load(),
+		Dropped:   c.dropped.Load(),
 		Snoozed:   c.snoozed.Load(),
 		Expired:   c.expired.Load(),
 		Requeued:  c.requeued.Load(),

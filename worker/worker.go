@@ -22,8 +22,7 @@ type Worker struct {
 	mu      sync.Mutex
 	running bool
 	pools   map[string]*pool // by queue
-	kinds   map[string]bool
-	errs    []error // of kinds
+	errs    []error          // of kinds
 }
 
 // New makes a Worker. The broker is its owner's to close, after Run has returned. A nil
@@ -34,7 +33,6 @@ func New(b broker.Broker, cfg Config) *Worker {
 		cfg:    cfg.withDefaults(),
 		sender: job.NewSender(b, cfg.Namespace),
 		pools:  map[string]*pool{},
-		kinds:  map[string]bool{},
 	}
 }
 
