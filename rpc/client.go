@@ -124,6 +124,9 @@ func (c *Client) newID() string {
 // Close ends the calls that are waiting, with [ErrClosed], and gives up the reply queue. It
 // always returns nil, and may be called more than once.
 func (c *Client) Close() error {
+	if l := c.line.Load(); l != nil {
+		l.hangUpAll()
+	}
 	c.stop()
 	<-c.done
 	return nil

@@ -32,7 +32,7 @@ func (s *Server) listen(ctx, soft context.Context) (hangUp func(), err error) {
 		return hangUp, nil
 	case err := <-ended:
 		stop()
-		return nil, err
+		return func() {}, err
 	case <-soft.Done():
 		return hangUp, nil
 	}
@@ -59,9 +59,6 @@ func (s *Server) told(d *broker.Delivery) {
 
 // gone is called with a reply that no queue has taken: its caller has died.
 func (s *Server) gone(m broker.Message) {
-	if len(m.Key) > len(directReplyTo) && m.Key[:len(directReplyTo)] == directReplyTo {
-		return // until 4.1 RabbitMQ says so of every direct reply
-	}
 	s.stats.unroutable.Add(1)
 	s.mu.Lock()
 	r := s.running[m.CorrelationID]

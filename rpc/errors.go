@@ -146,8 +146,8 @@ func readError(code string, body []byte) *Error {
 	return e
 }
 
-// PanicError is what a handler's panic becomes on the server. Middleware sees it, the log has
-// it, and the caller learns of it only as [Internal].
+// PanicError is what a panic of a handler or middleware becomes on the server, in the log. The
+// caller learns of it only as [Internal].
 type PanicError struct {
 	Value any    // what it panicked with
 	Stack []byte // of the goroutine that panicked

@@ -47,7 +47,10 @@ func (l *line) waiting() int {
 
 // call sends r and waits for its result.
 func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Response, error) {
-	m, err := r.message(l.ch.Queue(), deadline, time.Now())
+	// Each sending has a correlation ID of its own, so that replies to an earlier one don't
+	// answer it, nor a word about that one cancel it.
+	id := l.client.newID()
+	m, err := r.message(id, l.ch.Queue(), deadline, time.Now())
 	if err != nil {
 		return Response{}, err
 	}
@@ -57,10 +60,10 @@ func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Respon
 	}
 	c := &call{replies: make(chan reply, room)}
 	l.mu.Lock()
-	l.calls[r.ID] = c
+	l.calls[id] = c
 	l.mu.Unlock()
-	if err := l.ch.Send(ctx, m, true); err != nil {
-		l.forget(r.ID)
+	if err := l.ch.Send(ctx, m); err != nil {
+		l.forget(id)
 		switch {
 		case errors.Is(err, broker.ErrNotConnected):
 			// The server can't have it, so it may be sent again.
@@ -75,13 +78,14 @@ func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Respon
 		return Response{}, err
 	}
 	if r.items != nil {
-		return Response{}, l.takeItems(ctx, r, c)
+		return Response{}, l.takeItems(ctx, r, id, c)
 	}
-	rep, err := l.next(ctx, r.ID, c)
+	rep, err := l.next(ctx, id, c)
 	if err != nil {
 		return Response{}, err
 	}
 	if rep.err == nil && rep.kind != "" {
+		l.cancel(id) // it may go on
 		return Response{}, &Error{Internal, "the server answers with a stream"}
 	}
 	return rep.response, rep.err
@@ -98,7 +102,7 @@ func (l *line) next(ctx context.Context, id string, c *call) (reply, error) {
 	case rep := <-c.replies:
 		return rep, nil
 	case <-ctx.Done():
-		l.cancel(ctx, id)
+		l.cancel(id)
 		return reply{}, ended(ctx)
 	case <-l.gone:
 		l.forget(id)
@@ -123,16 +127,39 @@ func (l *line) forget(id string) (control string) {
 }
 
 // cancel gives up on a call. A server that is not known yet will say that it has started, and
-// is told then. ctx has ended, so nothing is waited for.
-func (l *line) cancel(ctx context.Context, id string) {
+// is told then.
+func (l *line) cancel(id string) {
 	if queue := l.forget(id); queue != "" {
-		l.tell(ctx, control(queue, typeCancel, id, nil))
+		l.hangUp(queue, id)
+	}
+}
+
+// hangUp tells a server that nobody waits for call id. It waits for nothing, not even for a
+// server that is blocked: the call ends at its deadline as well.
+func (l *line) hangUp(queue, id string) {
+	ctx, cancel := context.WithCancel(l.ch.Context())
+	cancel()
+	l.tell(ctx, control(queue, typeCancel, id, nil))
+}
+
+// hangUpAll tells the servers of all calls.
+func (l *line) hangUpAll() {
+	l.mu.Lock()
+	queues := make(map[string]string, len(l.calls))
+	for id, c := range l.calls {
+		if c.control != "" {
+			queues[id] = c.control
+		}
+	}
+	l.mu.Unlock()
+	for id, queue := range queues {
+		l.hangUp(queue, id)
 	}
 }
 
 // tell sends a word to a server. If that fails the line is dead or the server blocked, and
 // what the word was about ends by itself.
-func (l *line) tell(ctx context.Context, m broker.Message) { _ = l.ch.Send(ctx, m, false) }
+func (l *line) tell(ctx context.Context, m broker.Message) { _ = l.ch.Send(ctx, m) }
 
 // deliver takes a reply. It never waits, because all calls share it.
 func (l *line) deliver(d *broker.Delivery) {
@@ -151,12 +178,15 @@ func (l *line) deliver(d *broker.Delivery) {
 		l.mu.Unlock()
 		return
 	}
+	if rep.kind == replyItem && len(c.replies) >= window {
+		rep = reply{err: &Error{Internal, "the server sends more items than the caller takes"}}
+	}
 	if rep.kind != replyItem {
 		delete(l.calls, id)
 	}
 	select {
 	case c.replies <- rep:
-	default: // more than it was given credit for: the caller finds the gap
+	default: // a second one where there is only one
 	}
 	l.mu.Unlock()
 }
@@ -165,7 +195,7 @@ func (l *line) deliver(d *broker.Delivery) {
 func (l *line) stray(id string, rep reply) {
 	if rep.kind == replyStarted || rep.kind == replyItem {
 		if rep.control != "" {
-			l.tell(l.ch.Context(), control(rep.control, typeCancel, id, nil))
+			l.hangUp(rep.control, id)
 		}
 		if rep.kind == replyStarted {
 			return // not a reply yet

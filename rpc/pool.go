@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,10 @@ type pool struct {
 	queue   string
 	options []topology.Option
 	methods map[string]*method
-	slots   chan struct{} // a running handler holds one, from its start to its very end
+	slots   chan struct{} // a goroutine for handlers holds one, as long as it lives
+	work    chan work     // to those goroutines; has no room
+	over    chan struct{} // closed when there is no more work
+	workers sync.WaitGroup
 	active  atomic.Int64  // handlers that run
 	idle    chan struct{} // gets a value when active falls
 	log     *slog.Logger
@@ -36,6 +40,8 @@ func newPool(s *Server, queue string, options []topology.Option) *pool {
 		options: options,
 		methods: map[string]*method{},
 		slots:   make(chan struct{}, s.cfg.Concurrency),
+		work:    make(chan work),
+		over:    make(chan struct{}),
 		idle:    make(chan struct{}, 1),
 		log:     s.cfg.Logger.With("queue", queue),
 	}
@@ -78,23 +84,52 @@ func (p *pool) longest() time.Duration {
 	return longest + p.server.cfg.Grace
 }
 
-// deliver starts a request as soon as there is a slot. Nothing else is received meanwhile.
-func (p *pool) deliver(ch broker.Channel, d *broker.Delivery) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-d.Context().Done():
-		_ = d.Requeue() // if that fails the server has it back already
-		return
-	}
-	p.active.Add(1)
-	go func() {
-		defer p.over() // also when a handler ends the goroutine: t.FailNow in a test does
-		p.serve(ch, d)
-	}()
+// work is a request and the channel that it came on.
+type work struct {
+	ch broker.Channel
+	d  *broker.Delivery
 }
 
-func (p *pool) over() {
-	<-p.slots
+// deliver has a request run as soon as fewer than Concurrency do. Nothing else is received
+// meanwhile. A goroutine that has run one before is taken if there is one, because its stack
+// has grown to what a handler needs: growing a new one costs as much as decoding the request.
+func (p *pool) deliver(ch broker.Channel, d *broker.Delivery) {
+	w := work{ch, d}
+	p.active.Add(1)
+	select {
+	case p.work <- w:
+		return
+	default:
+	}
+	select {
+	case p.work <- w:
+	case p.slots <- struct{}{}:
+		p.workers.Go(func() { p.runAll(w) })
+	case <-d.Context().Done():
+		p.ended()
+		_ = d.Requeue() // if that fails the server has it back already
+	}
+}
+
+// runAll runs w, and what comes after it until the pool is over.
+func (p *pool) runAll(w work) {
+	defer func() { <-p.slots }() // also when a handler ends the goroutine: t.FailNow in a test does
+	for {
+		p.runOne(w)
+		select {
+		case w = <-p.work:
+		case <-p.over:
+			return
+		}
+	}
+}
+
+func (p *pool) runOne(w work) {
+	defer p.ended()
+	p.serve(w.ch, w.d)
+}
+
+func (p *pool) ended() {
 	p.active.Add(-1)
 	select {
 	case p.idle <- struct{}{}:
@@ -105,6 +140,7 @@ func (p *pool) over() {
 // leave waits for handlers that still run, and returns how many it leaves behind. Their
 // contexts have ended, because Converse has returned.
 func (p *pool) leave(patience time.Duration) int64 {
+	close(p.over)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for p.active.Load() > 0 {
@@ -114,5 +150,6 @@ func (p *pool) leave(patience time.Duration) int64 {
 			return p.active.Load()
 		}
 	}
+	p.workers.Wait() // none has anything to do
 	return 0
 }

@@ -18,6 +18,9 @@ type Request struct {
 	// side middleware may add to them, in a map of its own.
 	Headers map[string]any
 	Body    []byte
+	// Redelivered says that the request was handed out before, to a server that died or gave it
+	// back: it may have been run. It means nothing in a Client.
+	Redelivered bool
 
 	def *definition
 	// items takes the items of a stream: on the server it sends them, in the client it hands
@@ -28,8 +31,9 @@ type Request struct {
 // A Response is the result of a call, or one item of a stream, before it is decoded.
 type Response struct {
 	ContentType string
-	Headers     map[string]any
-	Body        []byte
+	// Headers are as free as those of a Request. A server does not send the others.
+	Headers map[string]any
+	Body    []byte
 }
 
 // A Handler answers a request. In a [Server] it runs the method; in a [Client] it is the call
@@ -62,10 +66,16 @@ func RequestFrom(ctx context.Context) (r Request, ok bool) {
 	return *p, true
 }
 
+// isReserved reports whether a header means something to errand, or to RabbitMQ itself: it
+// sends copies to the queues in CC and BCC.
+func isReserved(name string) bool {
+	return strings.HasPrefix(name, prefix) || name == "CC" || name == "BCC"
+}
+
 // checkHeaders finds headers that would mean something to errand or to RabbitMQ itself.
 func checkHeaders(headers map[string]any) error {
 	for name := range headers {
-		if strings.HasPrefix(name, prefix) || name == "CC" || name == "BCC" {
+		if isReserved(name) {
 			return fmt.Errorf("%w: header %.100q: names that begin with %s, CC and BCC are reserved", ErrInvalid, name, prefix)
 		}
 	}

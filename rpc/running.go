@@ -15,6 +15,11 @@ import (
 // Most are over by then, and need no word.
 const startedAfter = 50 * time.Millisecond
 
+// longestRun is how long a handler runs at most whose caller would wait longer, unless its
+// method's Timeout allows it: RabbitMQ takes a delivery back after 30 minutes by default,
+// and before 4.3 all others of the channel with it.
+const longestRun = 25 * time.Minute
+
 // A running is a request on its way through a handler.
 type running struct {
 	pool     *pool
@@ -43,21 +48,18 @@ func (p *pool) serve(ch broker.Channel, d *broker.Delivery) {
 	ctx, cancel := context.WithCancelCause(d.Context())
 	defer cancel(nil)
 	r.cancel = cancel
-	if r.deadline.IsZero() {
-		r.deadline = time.Now().Add(r.method.timeout)
-	}
-	ctx, stop := context.WithDeadline(ctx, r.deadline)
+	ctx, stop := context.WithDeadline(ctx, r.until(time.Now()))
 	defer stop()
 	r.ctx = context.WithValue(ctx, requestKey{}, &r.Request)
+	if r.method.stream {
+		r.granted, r.more = r.credit, make(chan struct{}, 1)
+		r.items = r.sendItem
+	}
 	if r.known {
 		p.server.register(r)
 		defer p.server.unregister(r)
 		timer := time.AfterFunc(startedAfter, r.started)
 		defer timer.Stop()
-	}
-	if r.method.stream {
-		r.granted, r.more = r.credit, make(chan struct{}, 1)
-		r.items = r.sendItem
 	}
 	// Deferred, because a handler may end the goroutine.
 	resp, err := Response{}, errExited
@@ -70,7 +72,7 @@ var errExited = errors.New("rpc: the handler ended its goroutine")
 // accept returns false if the request is not to be run, and has answered it then.
 func (r *running) accept() bool {
 	p := r.pool
-	r.Queue = p.queue
+	r.Queue, r.Redelivered = p.queue, r.delivery.Redelivered
 	if r.delivery.Context().Err() != nil {
 		r.lost()
 		return false
@@ -88,6 +90,7 @@ func (r *running) accept() bool {
 	}
 	if !r.deadline.IsZero() && !time.Now().Before(r.deadline) {
 		p.server.stats.expired.Add(1)
+		p.log.Info("request expired before it was run", "method", r.Method, "request", r.ID, "late", time.Since(r.deadline))
 		r.ack()
 		return false
 	}
@@ -95,7 +98,7 @@ func (r *running) accept() bool {
 		r.fail(Errorf(Unimplemented, "no method %.100q on queue %q", r.Method, p.queue))
 		return false
 	}
-	if r.delivery.Redelivered && (!r.method.idempotent || r.deadline.IsZero()) {
+	if r.Redelivered && (!r.method.idempotent || r.deadline.IsZero()) {
 		// Whoever had it may have run it. Without a deadline it could go round for ever, if it
 		// kills its servers.
 		p.server.stats.interrupted.Add(1)
@@ -108,6 +111,18 @@ func (r *running) accept() bool {
 		return false
 	}
 	return true
+}
+
+// until is how long the handler may run that starts at now.
+func (r *running) until(now time.Time) time.Time {
+	if r.deadline.IsZero() {
+		return now.Add(r.method.timeout)
+	}
+	limit := now.Add(max(r.method.timeout, longestRun))
+	if r.deadline.After(limit) {
+		return limit
+	}
+	return r.deadline
 }
 
 // call runs the handler, and turns a panic into an error.
@@ -125,6 +140,7 @@ func (r *running) call() (resp Response, err error) {
 // second reply, never none.
 func (r *running) settle(resp Response, err error) {
 	p := r.pool
+	r.complain(err)
 	switch cause := context.Cause(r.ctx); {
 	case err == nil:
 		r.succeed(resp)
@@ -139,7 +155,7 @@ func (r *running) settle(resp Response, err error) {
 		p.server.stats.cancelled.Add(1)
 		r.ack()
 		return
-	case cause != nil && r.known: // its caller has counted the time as well
+	case cause != nil && r.known && !time.Now().Before(r.deadline): // its caller has counted the time as well
 		p.server.stats.failed.Add(1)
 		r.ack()
 		return
@@ -158,16 +174,22 @@ func (r *running) explain(err error) (e *Error) {
 			e = outward(errExited)
 		}
 	}()
-	if panicked, ok := errors.AsType[*PanicError](err); ok {
-		p.server.stats.panicked.Add(1)
-		p.log.Error("handler panicked", "method", r.Method, "request", r.ID, "err", err, "stack", string(panicked.Stack))
-		return outward(errExited)
-	}
 	e = outward(err)
-	if e.Code == Internal {
+	_, panicked := err.(*PanicError) // call's own
+	if e.Code == Internal && !panicked {
 		p.log.Error("handler failed", "method", r.Method, "request", r.ID, "err", err)
 	}
 	return e
+}
+
+// complain logs what must not go unseen whatever the caller is told.
+func (r *running) complain(err error) {
+	panicked, ok := err.(*PanicError)
+	if !ok {
+		return
+	}
+	r.pool.server.stats.panicked.Add(1)
+	r.pool.log.Error("handler panicked", "method", r.Method, "request", r.ID, "err", err, "stack", string(panicked.Stack))
 }
 
 func (r *running) succeed(resp Response) {
@@ -206,7 +228,7 @@ func (r *running) send(m broker.Message) bool {
 	if ctx == nil {
 		ctx = r.delivery.Context()
 	}
-	err := r.ch.Send(ctx, m, true)
+	err := r.ch.Send(ctx, m)
 	switch {
 	case err == nil:
 		return true
@@ -214,7 +236,7 @@ func (r *running) send(m broker.Message) bool {
 		r.pool.server.stats.failed.Add(1)
 		r.pool.log.Error("reply can't be sent", "method", r.Method, "request", r.ID, "err", err)
 		e := Errorf(Internal, "the reply can't be sent; its server's log says why")
-		_ = r.ch.Send(ctx, r.failure(e), true) // nothing is left to be done about it
+		_ = r.ch.Send(ctx, r.failure(e)) // nothing is left to be done about it
 	}
 	return false // the channel is dead, and with it the delivery, or the caller gone
 }
@@ -241,22 +263,27 @@ func (r *running) started() {
 }
 
 // sendItem sends one item of a stream, when the caller has room for it.
-func (r *running) sendItem(_ context.Context, item Response) error {
+func (r *running) sendItem(ctx context.Context, item Response) error {
 	for r.sent >= r.allowed() {
 		select {
 		case <-r.more:
+		case <-ctx.Done(): // middleware may have made it shorter
+			return ended(ctx)
 		case <-r.ctx.Done():
 			return ended(r.ctx)
 		}
 	}
-	if r.ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case r.ctx.Err() != nil:
 		return ended(r.ctx)
 	}
 	headers := map[string]any{headerReply: replyItem, headerSeq: r.sent + 1}
 	if queue := r.pool.server.control.Load(); queue != nil {
 		headers[headerControl] = *queue
 	}
-	if err := r.ch.Send(r.ctx, r.reply(item, headers), true); err != nil {
+	if err := r.ch.Send(r.ctx, r.reply(item, headers)); err != nil {
 		return err
 	}
 	r.sent++
@@ -280,8 +307,8 @@ func (r *running) grant(seq int64) {
 	}
 }
 
-// register makes r known by its correlation ID. If a call is sent again while it still runs,
-// the caller speaks of the later one.
+// register makes r known by its correlation ID. If two calls have one, their caller speaks of
+// the later.
 func (s *Server) register(r *running) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

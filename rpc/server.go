@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,6 +160,13 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(all...)
+}
+
+// Queues are the queues that s has handlers for, sorted.
+func (s *Server) Queues() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.pools))
 }
 
 func (s *Server) begin() error {

@@ -80,10 +80,10 @@ func (s Stream[Req, Item]) call(ctx context.Context, c *Client, req Req, yield f
 }
 
 // takeItems hands the items of a stream to its caller until the end.
-func (l *line) takeItems(ctx context.Context, r *Request, c *call) error {
+func (l *line) takeItems(ctx context.Context, r *Request, id string, c *call) error {
 	credited := int64(0)
 	for seq := int64(1); ; seq++ {
-		rep, err := l.next(ctx, r.ID, c)
+		rep, err := l.next(ctx, id, c)
 		switch {
 		case err == errLost && seq > 1:
 			return ErrInterrupted
@@ -93,19 +93,19 @@ func (l *line) takeItems(ctx context.Context, r *Request, c *call) error {
 			return rep.err
 		case rep.kind == "":
 			return &Error{Internal, "the server answers with a single reply, not with a stream"}
-		case rep.seq != seq && !(rep.kind == replyEnd && rep.seq == seq-1):
-			l.cancel(ctx, r.ID)
-			return fmt.Errorf("%w: item %d of the stream is missing", ErrInterrupted, seq)
-		case rep.kind == replyEnd:
+		case rep.kind == replyEnd && rep.seq == seq-1:
 			return nil
+		case rep.kind != replyItem || rep.seq != seq:
+			l.cancel(id)
+			return fmt.Errorf("%w: item %d of the stream is missing", ErrInterrupted, seq)
 		}
 		if err := r.items(ctx, rep.response); err != nil {
-			l.cancel(ctx, r.ID)
+			l.cancel(id)
 			return err
 		}
 		if seq-credited >= window/2 {
 			credited = seq
-			l.credit(ctx, r.ID, seq)
+			l.credit(ctx, id, seq)
 		}
 	}
 }

@@ -48,8 +48,9 @@ func isReplyQueue(name string) bool {
 // maxExpiration is RabbitMQ's limit for an expiration, in milliseconds.
 const maxExpiration = math.MaxUint32
 
-// message is r on its way from a caller who takes replies at address until deadline.
-func (r *Request) message(address string, deadline, now time.Time) (broker.Message, error) {
+// message is r on its way from a caller who takes replies with that correlation ID at address
+// until deadline.
+func (r *Request) message(correlation, address string, deadline, now time.Time) (broker.Message, error) {
 	if err := checkHeaders(r.Headers); err != nil {
 		return broker.Message{}, err
 	}
@@ -66,7 +67,7 @@ func (r *Request) message(address string, deadline, now time.Time) (broker.Messa
 		ID:            r.ID,
 		Type:          r.Method,
 		ContentType:   r.ContentType,
-		CorrelationID: r.ID,
+		CorrelationID: correlation,
 		ReplyTo:       address,
 		Expiration:    min(deadline.Sub(now), maxExpiration*time.Millisecond),
 		Transient:     true,
@@ -114,12 +115,13 @@ func readRequest(m *broker.Message, now time.Time) incoming {
 // reply is the message that answers in.
 func (in *incoming) reply(r Response, headers map[string]any) broker.Message {
 	for name, value := range r.Headers {
+		if isReserved(name) {
+			continue
+		}
 		if headers == nil {
 			headers = make(map[string]any, len(r.Headers))
 		}
-		if _, ours := headers[name]; !ours {
-			headers[name] = value
-		}
+		headers[name] = value
 	}
 	return broker.Message{
 		Key:           in.replyTo,
@@ -127,8 +129,10 @@ func (in *incoming) reply(r Response, headers map[string]any) broker.Message {
 		CorrelationID: in.correlation,
 		ContentType:   r.ContentType,
 		Transient:     true,
-		Headers:       headers,
-		Body:          r.Body,
+		// Until 4.1 RabbitMQ returns every direct reply, from then on none: so it tells nothing.
+		Optional: strings.HasPrefix(in.replyTo, directReplyTo),
+		Headers:  headers,
+		Body:     r.Body,
 	}
 }
 
@@ -156,7 +160,8 @@ func readReply(m *broker.Message) reply {
 	if control, _ := m.Headers[headerControl].(string); isReplyQueue(control) {
 		r.control = control
 	}
-	if code, ok := m.Headers[headerCode].(string); ok {
+	if value, failed := m.Headers[headerCode]; failed {
+		code, _ := value.(string) // else it is none that we know
 		r.kind = ""
 		r.err = readError(code, m.Body)
 	}
@@ -165,7 +170,7 @@ func readReply(m *broker.Message) reply {
 
 // control is a word to the running call id.
 func control(queue, kind, id string, headers map[string]any) broker.Message {
-	return broker.Message{Key: queue, ID: id, CorrelationID: id, Type: kind, Transient: true, Headers: headers}
+	return broker.Message{Key: queue, ID: id, CorrelationID: id, Type: kind, Transient: true, Optional: true, Headers: headers}
 }
 
 // integer reads a number of any width that AMQP has.
