@@ -4,6 +4,8 @@
 //
 //	go run ./bench                  all rows
 //	go run ./bench -rows enqueue    only rows whose name holds this
+//	go run ./bench -rpc             calls, to a server in another process
+//	go run ./bench -event           events, from one publisher to eight durable subscriptions
 //	go run ./bench -memory          the resident memory of a worker over a million jobs
 //
 // The job is 256 bytes of JSON, persistent, on a quorum queue, confirmed. CPU is user and

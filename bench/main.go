@@ -27,11 +27,17 @@ func run(ctx context.Context) (err error) {
 	rounds := flag.Int("rounds", 5, "how often each side does each row")
 	only := flag.String("rows", "", "only rows whose name holds this")
 	memory := flag.Bool("memory", false, "measure a worker's memory instead")
+	rpc := flag.Bool("rpc", false, "measure calls instead")
+	event := flag.Bool("event", false, "measure events instead")
 	fill := flag.Int("fill", 0, "only enqueue so many jobs at -amqp: what -memory starts as another process")
-	amqp := flag.String("amqp", "", "the server for -fill")
+	serve := flag.String("serve", "", "only answer calls at -amqp: what -rpc starts as another process")
+	amqp := flag.String("amqp", "", "the server for -fill and -serve")
 	flag.Parse()
 	if *fill > 0 {
 		return fillOnly(ctx, *amqp, *fill)
+	}
+	if *serve != "" {
+		return serveCalls(ctx, *serve, *amqp)
 	}
 
 	server, err := devserver.Start(ctx, devserver.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -42,6 +48,12 @@ func run(ctx context.Context) (err error) {
 	fmt.Printf("%s; %s, %d CPUs\n", server.How(), runtime.Version(), runtime.NumCPU())
 	if *memory {
 		return measureMemory(ctx, server.URL())
+	}
+	if *rpc {
+		return measureCalls(ctx, server.URL(), *rounds)
+	}
+	if *event {
+		return measureEvents(ctx, server.URL(), *rounds)
 	}
 	fmt.Println(head)
 	for _, r := range rows {

@@ -88,7 +88,7 @@ const (
 		"|---------------------------------|---------------|------------|----------------|------------|--------|-------|"
 )
 
-func median(samples []sample, of func(sample) float64) float64 {
+func median[S any](samples []S, of func(S) float64) float64 {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
 		values[i] = of(s)
@@ -99,7 +99,7 @@ func median(samples []sample, of func(sample) float64) float64 {
 
 // ratio is the median of the ratios of the rounds, because neighbours in time are the most
 // alike.
-func ratio(a, b []sample, of func(sample) float64) float64 {
+func ratio[S any](a, b []S, of func(S) float64) float64 {
 	values := make([]float64, len(a))
 	for i := range a {
 		values[i] = of(a[i]) / of(b[i])
