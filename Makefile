@@ -7,9 +7,16 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: ## set up what is missing and run the main job: PDFs and a backup, workers killed on the way
+demo: ## set up what is missing and run the main job: PDFs, a backup and calls, workers killed on the way
 	@scripts/setup.sh demo
 	@$(GO) run ./examples/demo
+
+.PHONY: examples
+examples: ## events: logs to disk and screen, a video in six jobs, orders into a database
+	@scripts/setup.sh demo
+	@$(GO) run ./examples/logs -file "$$(mktemp)"
+	@$(GO) run ./examples/video
+	@$(GO) run ./examples/archive
 
 .PHONY: test
 test: ## set up what is missing and run all tests, with the race detector and a real RabbitMQ
@@ -27,9 +34,11 @@ integration: ## the tests that need one
 	$(GO) test -race -timeout 10m ./integration ./devserver
 
 .PHONY: bench
-bench: ## errand beside a hand-written amqp091-go loop, in one run
+bench: ## errand beside a hand-written amqp091-go loop, in one run: jobs, calls, events
 	@scripts/setup.sh demo
 	$(GO) run ./bench
+	$(GO) run ./bench -rpc
+	$(GO) run ./bench -event
 
 .PHONY: golden
 golden: ## write the golden files anew: look at the difference before you commit it
@@ -37,7 +46,7 @@ golden: ## write the golden files anew: look at the difference before you commit
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for 30 seconds
-	@for pkg in ./job ./codec; do \
+	@for pkg in ./job ./codec ./rpc ./examples/video/mp4; do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 20x $$pkg || exit 1; \
 		done; \

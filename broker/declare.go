@@ -16,6 +16,9 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 	if c.cfg.NoDeclare || t.IsZero() {
 		return nil
 	}
+	if err := checkArgs(t); err != nil {
+		return err
+	}
 	wait, casualties := reconnectPolicy(), 0
 	for {
 		link := c.declareLink()
@@ -55,6 +58,33 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			return err
 		}
 	}
+}
+
+// checkArgs finds arguments that the library would not write, before anything is made.
+func checkArgs(t topology.Topology) error {
+	for _, x := range t.Exchanges {
+		if err := checkTable(x.String(), x.Args); err != nil {
+			return err
+		}
+	}
+	for _, q := range t.Queues {
+		if err := checkTable(q.String(), q.Args); err != nil {
+			return err
+		}
+	}
+	for _, b := range append(t.Bindings[:len(t.Bindings):len(t.Bindings)], t.Unbind...) {
+		if err := checkTable(b.String(), b.Args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkTable(object string, args map[string]any) error {
+	if _, err := sizeOf(args, 0); err != nil {
+		return &DeclareError{Object: object, Err: err}
+	}
+	return nil
 }
 
 // declareLink prefers the consuming connection, because under a memory alarm the server

@@ -137,8 +137,9 @@ type unanswerable struct{}
 func (unanswerable) Answer(*Delivery, Verdict) error { return ErrAnswered }
 
 // run hands out deliveries until the session ends. It returns nil if that was on purpose,
-// and otherwise why it ended; deliveries that are not answered by then are lost.
-func (s *session) run(sub Subscription, r Receiver) error {
+// and otherwise why it ended; deliveries that are not answered by then are lost. ctx is
+// Consume's own: that of the deliveries ends with the channel as well.
+func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 	sending := make(chan struct{})
 	s.wg.Go(func() { s.acks.run(s.over); close(sending) })
 	s.wg.Go(s.watch)
@@ -153,9 +154,9 @@ func (s *session) run(sub Subscription, r Receiver) error {
 			}
 			r.Deliver(s.take(&a))
 		case <-sub.Drain:
-			return s.finish(sub, r, sending)
-		case <-s.ctx.Done():
-			return s.finish(sub, r, sending)
+			return s.finish(ctx, sub, r, sending)
+		case <-ctx.Done():
+			return s.finish(ctx, sub, r, sending)
 		}
 	}
 }
@@ -183,13 +184,13 @@ const goodbye = 500 * time.Millisecond
 
 // finish drains. Where the server does not answer, that goes on in the background when
 // Consume has to return, and the deliveries are lost.
-func (s *session) finish(sub Subscription, r Receiver, sending <-chan struct{}) error {
+func (s *session) finish(ctx context.Context, sub Subscription, r Receiver, sending <-chan struct{}) error {
 	done := make(chan error, 1)
 	s.background(func() { done <- s.drain(sub, r, sending) })
 	select {
 	case err := <-done:
 		return err
-	case <-s.ctx.Done():
+	case <-ctx.Done():
 	}
 	timer := time.NewTimer(sub.Settle + goodbye)
 	defer timer.Stop()

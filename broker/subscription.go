@@ -69,6 +69,9 @@ func (c *Conn) Consume(ctx context.Context, s Subscription, deliver func(*Delive
 
 // receive consumes on link until ctx or s.Drain ends it. begin is told of each channel.
 func (c *Conn) receive(ctx context.Context, link *link, s Subscription, begin func(*session) Receiver) error {
+	if err := checkArgs(s.Topology); err != nil {
+		return err
+	}
 	soft, stop := context.WithCancel(ctx) // ends with ctx or s.Drain
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -111,7 +114,7 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 				c.advise(g, s, log)
 			}
 			worked = true
-			if err = session.run(s, begin(session)); err == nil {
+			if err = session.run(ctx, s, begin(session)); err == nil {
 				return nil
 			}
 			if time.Since(began) > healthy {

@@ -14,12 +14,14 @@ type Step[T any] func(e Event, place int, value T) job.Job
 // Job is the step that makes a job of kind k with the arguments that mapping finds in the
 // event.
 //
-// The job's ID follows from the event's, the kind and the step's place. An event that is
-// worked twice makes a job of the same ID, not another one.
+// The job's ID follows from the event's, the subscription, the kind and the step's place. An
+// event that is worked twice makes a job of the same ID, not another one, unless a new release
+// has changed the order of the steps between.
 func Job[T, A any](k job.Kind[A], mapping func(T) A, opts ...job.Option) Step[T] {
 	return func(e Event, place int, value T) job.Job {
-		id := job.DerivedID(e.ID, k.Name()+" "+strconv.Itoa(place))
-		return k.New(mapping(value), append([]job.Option{job.ID(id)}, opts...)...)
+		name := e.Subscription + "\x00" + k.Name() + "\x00" + strconv.Itoa(place)
+		id := job.ID(job.DerivedID(e.ID, name))
+		return k.New(mapping(value), append([]job.Option{id}, opts...)...)
 	}
 }
 
@@ -43,13 +45,17 @@ func Enqueue[T any](p job.Enqueuer, steps ...Step[T]) func(context.Context, T) e
 // job.Group.
 func EnqueueGroup[T any](p job.Enqueuer, then Step[T], steps ...Step[T]) func(context.Context, T) error {
 	return func(ctx context.Context, value T) error {
-		jobs, err := makeJobs(ctx, value, append([]Step[T]{then}, steps...))
+		jobs, err := makeJobs(ctx, value, steps)
 		if err != nil {
 			return err
 		}
-		return p.Enqueue(ctx, job.Group(jobs[0], jobs[1:]...)...)
+		e, _ := From(ctx) // makeJobs has had it
+		return p.Enqueue(ctx, job.Group(then(e, afterAll, value), jobs...)...)
 	}
 }
+
+// afterAll is the place of the step that follows a group.
+const afterAll = -1
 
 func makeJobs[T any](ctx context.Context, value T, steps []Step[T]) ([]job.Job, error) {
 	e, ok := From(ctx)

@@ -88,6 +88,28 @@ func Subscribe[T any](w *worker.Worker, t Topic[T], s Subscription, fn func(cont
 	worker.Handle(w, kindOf[T](d, s), fn, opts...)
 }
 
+// Topology is what durable subscriptions to t consist of, in the namespace of their workers.
+// Whoever declares it makes sure that events are kept for them, also before they have run for
+// the first time. They declare the same when they run. Of a Temporary one it has only the
+// exchange.
+func (t Topic[T]) Topology(ns topology.Namespace, ss ...Subscription) (topology.Topology, error) {
+	d := t.definition()
+	if d.err != nil {
+		return topology.Topology{}, d.err
+	}
+	all := d.topology()
+	for _, s := range ss {
+		k := kindOf[T](d, s)
+		if err := k.Err(); err != nil {
+			return topology.Topology{}, err
+		}
+		if s.queue != "" {
+			all = topology.Join(all, topology.Work(ns, s.queue, k.QueueOptions()...))
+		}
+	}
+	return all, nil
+}
+
 // kindOf is the topic as the worker sees it: a kind of job on the subscription's queue.
 func kindOf[T any](d *definition, s Subscription) job.Kind[T] {
 	err := d.err
@@ -127,9 +149,6 @@ func (d *definition) sources(s Subscription) topology.Topology {
 func (d *definition) checkSubscription(s Subscription) error {
 	fail := func(rule string) error {
 		return fmt.Errorf("%w: topic %q: subscription %.200q: %s", ErrInvalid, d.name, s.queue, rule)
-	}
-	if err := topology.CheckQueue(s.queue); err != nil && !s.temporary {
-		return fail(err.Error())
 	}
 	wanted := 0
 	for _, f := range s.filters {
@@ -174,13 +193,14 @@ func (f Filter) checkHeaders() error {
 
 // An Event is what a handler can know of the event beside its value.
 type Event struct {
-	ID          string
-	Topic       string
-	Exchange    string
-	Key         string
-	Headers     map[string]any
-	PublishedAt time.Time // to the second
-	Attempt     int       // of this subscription, from 1
+	ID           string
+	Topic        string
+	Subscription string // its name; something unique if it is temporary
+	Exchange     string
+	Key          string
+	Headers      map[string]any
+	PublishedAt  time.Time // to the second
+	Attempt      int       // of this subscription, from 1
 }
 
 // From returns the event that the handler with this context is working. ok is false outside
@@ -190,5 +210,14 @@ func From(ctx context.Context) (e Event, ok bool) {
 	if !ok {
 		return Event{}, false
 	}
-	return Event{j.ID, j.Kind, j.Exchange, j.Key, j.Headers, j.CreatedAt, j.Attempt}, true
+	return Event{
+		ID:           j.ID,
+		Topic:        j.Kind,
+		Subscription: j.Queue,
+		Exchange:     j.Exchange,
+		Key:          j.Key,
+		Headers:      j.Headers,
+		PublishedAt:  j.CreatedAt,
+		Attempt:      j.Attempt,
+	}, true
 }

@@ -124,6 +124,36 @@ func TestDeclarationsOfSubscriptions(t *testing.T) {
 	}
 }
 
+// What a topic says that its subscriptions consist of is what their workers declare.
+func TestTopologyOfSubscriptions(t *testing.T) {
+	t.Parallel()
+	all := []event.Subscription{
+		event.Durable("a", event.On("#")), event.Temporary(event.On("b")), event.Durable("c", event.On("d"), event.Former(event.On("e"))),
+	}
+	got, err := pattern.Topology("", all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := topology.Topology{Exchanges: []topology.Exchange{{Name: "devices", Kind: "topic"}}}
+	for _, s := range []event.Subscription{all[0], all[2]} {
+		subs := runBriefly(t, func(w *worker.Worker) { event.Subscribe(w, pattern, s, nothing) })
+		want = topology.Join(want, subs[0].Topology)
+	}
+	if got.String() != want.String() {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, err := pattern.Topology("", all[1]); err != nil || got.String() != "exchange devices topic\n" {
+		t.Errorf("of a temporary one: got\n%s%v, want the exchange alone", got, err)
+	}
+	if got, err := pattern.Topology("shop", all[0]); err != nil || !strings.Contains(got.String(), "bind shop.due ") || strings.Contains(got.String(), "errand.") {
+		t.Errorf("in another namespace: got\n%s%v, want nothing of errand's", got, err)
+	}
+	_, err = pattern.Topology("", all[0], event.Durable("q", event.On("")))
+	checkError(t, "a bad subscription", err, emptyKey)
+	_, err = (event.Topic[order]{}).Topology("", all[0])
+	checkError(t, "a bad topic", err, "use event.Define")
+}
+
 // Filters are values: who changes the map afterwards changes nothing.
 func TestFiltersKeepTheirHeaders(t *testing.T) {
 	t.Parallel()
@@ -208,7 +238,8 @@ func TestFrom(t *testing.T) {
 		t.Errorf("outside of a handler: got %+v, %v, want none", e, ok)
 	}
 	j := pattern.New(order{}, event.Key("a.b"), event.Header("tenant", "acme"), event.ID("row-1"))
-	want := event.Event{"row-1", "pattern", "devices", "a.b", map[string]any{"tenant": "acme"}, j.CreatedAt, 1}
+	want := event.Event{ID: "row-1", Topic: "pattern", Subscription: "q", Exchange: "devices", Key: "a.b",
+		Headers: map[string]any{"tenant": "acme"}, PublishedAt: j.CreatedAt, Attempt: 1}
 	m := j.Message()
 	m.Exchange, m.Key = j.Exchange, j.Key
 	if got := received(t, m); !reflect.DeepEqual(got, want) {

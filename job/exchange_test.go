@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,21 @@ func TestEventsAreSentAgainWhenTheirExchangeIsGone(t *testing.T) {
 	}
 	want := []string{shop.String(), topology.Work("", "orders").String(), shop.String()}
 	if strings.Join(r.declared, "|") != strings.Join(want, "|") {
+		t.Errorf("declared\n%q\nwant\n%q", r.declared, want)
+	}
+}
+
+func TestEachExchangeIsDeclaredOnce(t *testing.T) {
+	t.Parallel()
+	r := &recorder{}
+	s := job.NewSender(r, "")
+	mail := topology.Topology{Exchanges: []topology.Exchange{{Name: "mail", Kind: "fanout"}}}
+	sent := job.Define[order]("mail.sent", job.Publish("mail", mail))
+	others := job.Define[order]("order.paid", job.Publish("shop", shop))
+	for range 3 {
+		send(t, s, placed.New(order{}), sent.New(order{}), others.New(order{}), placed.New(order{}))
+	}
+	if want := []string{shop.String(), mail.String()}; !slices.Equal(r.declared, want) {
 		t.Errorf("declared\n%q\nwant\n%q", r.declared, want)
 	}
 }

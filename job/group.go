@@ -31,7 +31,7 @@ type Membership struct {
 // that is put aside keeps the group waiting until it is enqueued again and done.
 //
 // Mistakes are reported when the members are enqueued: that there are none, that two have one
-// ID, that one is of another group, that then is an event, that its arguments are over 32 KiB.
+// ID, that one may expire or is of another group, that then is an event, that its arguments are over 32 KiB.
 func Group(then Job, members ...Job) []Job {
 	err := then.cantFollow()
 	if len(members) == 0 {
@@ -78,6 +78,8 @@ func (j Job) unfit(seen map[string]bool) string {
 	switch {
 	case j.Published():
 		return "an event can't be a member of a group"
+	case !j.ExpiresAt.IsZero():
+		return "a member of a group can't expire, the others would wait for it"
 	case j.Group != nil:
 		return "it is a member of another group"
 	case seen[j.ID]:

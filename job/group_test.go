@@ -66,6 +66,7 @@ func TestMistakesInGroups(t *testing.T) {
 		{"an event follows", job.Group(placed.New(order{}), members(2)...), "an event can't follow a group"},
 		{"an event is a member", job.Group(then, ship.New(order{}), placed.New(order{})), "an event can't be a member"},
 		{"two of one ID", job.Group(then, twin, ship.New(order{}), twin), "two members of a group have the ID twin"},
+		{"a member that may expire", job.Group(then, publishVideo.New(order{}, job.ExpireIn(time.Hour))), "can't expire"},
 		{"a member of another group", job.Group(then, job.Group(publishVideo.New(order{}), members(2)...)...), "it is a member of another group"},
 		{"large arguments", job.Group(large.New(make([]byte, 25<<10)), members(2)...), "what follows a group may have 32768"},
 		{"delayed where nothing can be", job.Group(theirs.New(order{}, late), members(2)...), "can't be delayed there"},

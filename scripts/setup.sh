@@ -2,14 +2,15 @@
 # Sets up what is missing to run the demo and the tests: Go, a C compiler for the race
 # detector (tests only), clients in other languages (tests only), and a RabbitMQ.
 #
-#   scripts/setup.sh demo|test
+#   scripts/setup.sh demo|test|databases
 #
+# databases installs PostgreSQL and MariaDB, for tests that are skipped without them.
 # A RabbitMQ is at hand if AMQP_URL names one, if a Docker engine answers that has the image
 # or can get it, or if rabbitmq-server is installed. Else the system's package manager
 # installs it. Nothing is started here: package devserver does that.
 set -eu
 
-what=${1:?usage: setup.sh demo|test}
+what=${1:?usage: setup.sh demo|test|databases}
 amqplib=/usr/share/php/PhpAmqpLib/autoload.php
 image=${ERRAND_RABBITMQ_IMAGE:-rabbitmq:4-management}
 
@@ -56,6 +57,13 @@ container() {
 
 has go || die "Go is missing: install it from https://go.dev/dl (1.26 or newer)"
 go version >/dev/null || die "this Go can't be used: install 1.26 or newer from https://go.dev/dl"
+
+if [ "$what" = databases ]; then
+	has mariadbd || [ -x /usr/sbin/mariadbd ] || install mariadb-server mariadb || say "no MariaDB: its tests are skipped"
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || install postgresql postgresql ||
+		say "no PostgreSQL: its tests are skipped"
+	exit 0
+fi
 
 if [ "$what" = test ]; then
 	has cc || has gcc || install "gcc libc6-dev" "" || die "a C compiler is missing, which go test -race needs: install gcc or clang"

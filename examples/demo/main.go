@@ -1,7 +1,8 @@
-// Command demo shows the main job on real work: it starts a private RabbitMQ, and for each of
-// the examples pdf and backup two worker processes and a producer. It kills one worker of
-// each in the middle, makes the mail server refuse for a while, and places one order that
-// can't be fulfilled. At the end it counts what is on disk. It fails if a number is wrong.
+// Command demo shows the main jobs on real work: it starts a private RabbitMQ, for each of the
+// examples pdf and backup two worker processes and a producer, and for rpc two servers and a
+// caller. It kills one worker of each and one server in the middle, makes the mail server
+// refuse for a while, and places one order that can't be fulfilled. At the end it counts what
+// is on disk and what was answered. It fails if a number is wrong.
 package main
 
 import (
@@ -36,6 +37,7 @@ const patience = 10 * time.Minute
 func run(ctx context.Context) (err error) {
 	orders := flag.Int("orders", 300, "orders to place")
 	files := flag.Int("files", 400, "files to back up")
+	calls := flag.Int("calls", 8000, "prices to ask for")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -63,10 +65,12 @@ func run(ctx context.Context) (err error) {
 	began := time.Now()
 	pdf := &pdfDemo{programs: programs, amqp: url, dir: filepath.Join(dir, "pdf"), orders: *orders}
 	backup := &backupDemo{programs: programs, amqp: url, dir: filepath.Join(dir, "backup"), files: *files}
-	both, ctx2 := errgroup.WithContext(ctx)
-	both.Go(func() error { return pdf.run(ctx2) })
-	both.Go(func() error { return backup.run(ctx2) })
-	if err := both.Wait(); err != nil {
+	rpc := &rpcDemo{programs: programs, amqp: url, dir: filepath.Join(dir, "rpc"), calls: *calls}
+	all, ctx2 := errgroup.WithContext(ctx)
+	all.Go(func() error { return pdf.run(ctx2) })
+	all.Go(func() error { return backup.run(ctx2) })
+	all.Go(func() error { return rpc.run(ctx2) })
+	if err := all.Wait(); err != nil {
 		return fmt.Errorf("%w (the programs' output is in %s)", err, dir)
 	}
 	say("done in %.1f s", time.Since(began).Seconds())
@@ -74,6 +78,7 @@ func run(ctx context.Context) (err error) {
 	var r report
 	pdf.report(&r)
 	backup.report(&r)
+	rpc.report(&r)
 	fmt.Print("\n", r.String(), "\n")
 	if r.wrong > 0 {
 		return fmt.Errorf("%d numbers are wrong; the programs' output is in %s", r.wrong, dir)

@@ -14,9 +14,9 @@ import (
 // programs are the examples' commands, built.
 type programs struct{ dir string }
 
-// build compiles the four commands into dir.
+// build compiles the commands into dir.
 func build(ctx context.Context, dir string) (programs, error) {
-	for _, name := range []string{"pdf/producer", "pdf/worker", "backup/producer", "backup/worker"} {
+	for _, name := range []string{"pdf/producer", "pdf/worker", "backup/producer", "backup/worker", "rpc/server", "rpc/caller"} {
 		out := filepath.Join(dir, filepath.FromSlash(name))
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "github.com/errandq/errand/examples/"+name)
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
