@@ -28,9 +28,10 @@ type Channel interface {
 	// is sent before the ack of its request is not lost when the channel dies between them.
 	// If no queue takes m, and it is not Optional, it comes back to [Receiver.Returned].
 	//
-	// While the server is blocked Send waits, until ctx ends. An error says that the server
-	// has not got m: it wraps [ErrTooLarge], [ErrInvalid], [ErrBlocked], or [ErrNotConnected] if
-	// the channel is dead.
+	// While the server is blocked Send waits, until ctx ends. An error that wraps
+	// [ErrUnconfirmed] leaves open whether the server has m, because the channel died meanwhile.
+	// Any other says that it has not: it wraps [ErrTooLarge], [ErrInvalid], [ErrBlocked], or
+	// [ErrNotConnected] if the channel is dead.
 	Send(ctx context.Context, m Message) error
 }
 
@@ -69,11 +70,15 @@ func (s *session) Send(ctx context.Context, m Message) error {
 	if err := s.gen.whenFree(ctx); err != nil {
 		return err
 	}
+	if s.ch.IsClosed() {
+		return fmt.Errorf("%w: the channel is closed", ErrNotConnected)
+	}
 	if err := s.ch.Publish(m.Exchange, m.Key, !m.Optional, false, m.publishing()); err != nil {
 		if bad := table(m.Headers).Validate(); bad != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, bad) // Check should have caught it
 		}
-		return fmt.Errorf("%w: %w", ErrNotConnected, err)
+		// Another sender may have taken m's frames along before the socket failed.
+		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(envWorker); url != "" {
 		workUntilKilled(url)
 	}
+	if url := os.Getenv(envCrasher); url != "" {
+		workUntilCrashed(url)
+	}
 	waitTogether()
 	goleak.VerifyTestMain(private.Wrap(rabbit.Wrap(m)))
 }

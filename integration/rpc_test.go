@@ -23,6 +23,12 @@ func serve(t *testing.T, s *rpc.Server) (stop func()) {
 	return runUntil(t, s.Run)
 }
 
+// newRPC is a server that logs nothing.
+func newRPC(conn broker.Converser, cfg rpc.ServerConfig) *rpc.Server {
+	cfg.Logger = quiet
+	return rpc.NewServer(conn, cfg)
+}
+
 func newClient(t *testing.T, conn broker.Converser, cfg rpc.ClientConfig) *rpc.Client {
 	t.Helper()
 	c := rpc.NewClient(conn, cfg)
@@ -32,6 +38,18 @@ func newClient(t *testing.T, conn broker.Converser, cfg rpc.ClientConfig) *rpc.C
 		}
 	})
 	return c
+}
+
+// bothWays runs test with each way to take replies, at the same time.
+func bothWays(t *testing.T, test func(t *testing.T, cfg rpc.ClientConfig)) {
+	t.Helper()
+	t.Parallel()
+	for _, direct := range []bool{false, true} {
+		t.Run(fmt.Sprint("direct=", direct), func(t *testing.T) {
+			t.Parallel()
+			test(t, rpc.ClientConfig{DirectReplyTo: direct})
+		})
+	}
 }
 
 func TestCall(t *testing.T) {

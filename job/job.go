@@ -24,6 +24,9 @@ type Job struct {
 	AppID    string
 	// Attempt is the attempt that this is, from 1.
 	Attempt int
+	// Crashes is how often earlier deliveries of the job were handed out and never answered,
+	// most likely because a worker died of it or beside it.
+	Crashes int
 	// NotBefore is when the job may run, to the millisecond; zero means at once.
 	NotBefore time.Time
 	// ExpiresAt is when the job is worthless, to the millisecond; zero means never.
@@ -58,6 +61,7 @@ const (
 	UnknownKind Reason = "unknown-kind" // its worker has no handler for the kind
 	Malformed   Reason = "malformed"    // it is no job, or its arguments do not decode
 	NoRetry     Reason = "no-retry"     // it failed, and could not be sent again
+	Crashed     Reason = "crashed"      // its workers died of it, or never answered for it
 )
 
 // Err is what is wrong with the job, or nil. Whoever enqueues a job checks it.

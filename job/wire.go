@@ -14,6 +14,7 @@ import (
 const (
 	prefix          = "errand-"
 	headerAttempt   = prefix + "attempt"
+	headerCrashes   = prefix + "crashes"
 	headerNotBefore = prefix + "not-before"
 	headerExpiresAt = prefix + "expires-at"
 	headerError     = prefix + "error"
@@ -48,7 +49,7 @@ func (j Job) Message() broker.Message {
 
 func (j Job) wireHeaders() map[string]any {
 	again := j.Exchange != "" && !j.Published()
-	own := j.Attempt > 1 || !j.NotBefore.IsZero() || !j.ExpiresAt.IsZero() || j.Failure != nil || j.Group != nil || again
+	own := j.Attempt > 1 || j.Crashes > 0 || !j.NotBefore.IsZero() || !j.ExpiresAt.IsZero() || j.Failure != nil || j.Group != nil || again
 	if !own {
 		return j.Headers
 	}
@@ -64,6 +65,9 @@ func (j Job) wireHeaders() map[string]any {
 	}
 	if j.Attempt > 1 {
 		h[headerAttempt] = int64(j.Attempt)
+	}
+	if j.Crashes > 0 {
+		h[headerCrashes] = int64(j.Crashes)
 	}
 	if !j.NotBefore.IsZero() {
 		h[headerNotBefore] = j.NotBefore.UnixMilli()
@@ -118,6 +122,13 @@ func Parse(m broker.Message) (Job, error) {
 			r.failf("header %s is %d, want 1 to %d", headerAttempt, n, maxAttempt)
 		} else {
 			j.Attempt = int(n)
+		}
+	}
+	if n, ok := r.integer(headerCrashes); ok {
+		if n < 0 || n > maxAttempt {
+			r.failf("header %s is %d, want 0 to %d", headerCrashes, n, maxAttempt)
+		} else {
+			j.Crashes = int(n)
 		}
 	}
 	j.NotBefore = r.time(headerNotBefore)

@@ -66,12 +66,11 @@ func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Respon
 		l.forget(id)
 		switch {
 		case errors.Is(err, broker.ErrNotConnected):
-			// The server can't have it, so it may be sent again.
-			select {
-			case <-l.gone:
-			case <-ctx.Done():
-			}
+			l.awaitEnd(ctx)
 			return Response{}, errAgain
+		case errors.Is(err, broker.ErrUnconfirmed):
+			l.awaitEnd(ctx)
+			return Response{}, errLost
 		case ctx.Err() != nil:
 			return Response{}, fmt.Errorf("%w: %w", ended(ctx), err)
 		}
@@ -89,6 +88,14 @@ func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Respon
 		return Response{}, &Error{Internal, "the server answers with a stream"}
 	}
 	return rep.response, rep.err
+}
+
+// awaitEnd waits until the line knows that it is dead.
+func (l *line) awaitEnd(ctx context.Context) {
+	select {
+	case <-l.gone:
+	case <-ctx.Done():
+	}
 }
 
 // next returns the next reply to c. The last one has been forgotten by then.

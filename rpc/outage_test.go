@@ -369,6 +369,30 @@ func TestServerStopsForACallerThatHasDied(t *testing.T) {
 	})
 }
 
+func TestServerStopsWaitingForACallerThatHasDied(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, ended := newFake(), make(chan error, 1)
+		stream(t, f, func(ctx context.Context, _ args, send func(int) error) error {
+			for send(1) == nil {
+			}
+			ended <- context.Cause(ctx)
+			return nil
+		})
+		conn := f.conn()
+		c := newClient(t, conn, rpc.ClientConfig{})
+		began := time.Now()
+		time.AfterFunc(2500*time.Millisecond, func() { conn.down() })
+		for range pages.Call(t.Context(), c, args{}) {
+			time.Sleep(10 * time.Second) // it takes one item, and then no more
+			break
+		}
+		wantErr(t, <-ended, rpc.ErrCallerGone)
+		if after := time.Since(began); after > 10*time.Second {
+			t.Errorf("the handler ended after %v, with its caller dead since 2.5s", after)
+		}
+	})
+}
+
 func TestCancelAfterTheServersReconnect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f, causes := newFake(), make(chan error, 1)

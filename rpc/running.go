@@ -15,6 +15,9 @@ import (
 // Most are over by then, and need no word.
 const startedAfter = 50 * time.Millisecond
 
+// askEvery is how often the caller of a stream is looked for while it takes nothing.
+const askEvery = time.Second
+
 // longestRun is how long a handler runs at most whose caller would wait longer, unless its
 // method's Timeout allows it: RabbitMQ takes a delivery back after 30 minutes by default,
 // and before 4.3 all others of the channel with it.
@@ -267,6 +270,8 @@ func (r *running) sendItem(ctx context.Context, item Response) error {
 	for r.sent >= r.allowed() {
 		select {
 		case <-r.more:
+		case <-time.After(askEvery):
+			r.started() // which comes back if the caller has died
 		case <-ctx.Done(): // middleware may have made it shorter
 			return ended(ctx)
 		case <-r.ctx.Done():

@@ -85,6 +85,7 @@ func (p *pool) complain(r *run, err error) {
 func (r *run) tryAgain(delay time.Duration, err error) {
 	next := r.job
 	next.Attempt++
+	next.Crashes = 0             // it has answered
 	next.NotBefore = time.Time{} // the ladder's delay is all there is to wait for
 	next.Failure = &job.Failure{Error: err.Error(), At: time.Now()}
 	if r.later(delay, next) {

@@ -86,6 +86,9 @@ func (r *run) accept() bool {
 		r.putAside(job.UnknownKind, fmt.Errorf("worker: no handler for kind %.100q on queue %q", r.job.Kind, p.queue))
 		return false
 	}
+	if r.suspect() {
+		return false
+	}
 	if wait := r.job.NotBefore.Sub(now); wait > 0 && topology.HasRetries(p.options...) {
 		r.again(wait, r.job) // its delay is longer than one trip through the ladder
 		return false

@@ -11,6 +11,7 @@ type Stats struct {
 	Dead      int64 // jobs put aside, for whatever reason
 	Dropped   int64 // the same of temporary queues, which have nowhere to put them
 	Snoozed   int64
+	Suspected int64 // handed out too often without an answer, and sent away for a moment
 	Expired   int64 // dropped unrun
 	Requeued  int64 // given back unfinished at shutdown; not those that waited in the broker package
 	Lost      int64 // deliveries lost while their handlers ran; other workers have got the jobs
@@ -19,7 +20,7 @@ type Stats struct {
 }
 
 type counters struct {
-	running, done, retried, dead, dropped, snoozed, expired, requeued, lost, abandoned, panicked atomic.Int64
+	running, done, retried, dead, dropped, snoozed, suspected, expired, requeued, lost, abandoned, panicked atomic.Int64
 }
 
 // of is the counter of an outcome.
@@ -35,6 +36,8 @@ func (c *counters) of(o Outcome) *atomic.Int64 {
 		return &c.dropped
 	case Snoozed:
 		return &c.snoozed
+	case Suspected:
+		return &c.suspected
 	case Expired:
 		return &c.expired
 	case Requeued:
@@ -54,6 +57,7 @@ func (w *Worker) Stats() Stats {
 		Dead:      c.dead.Load(),
 		Dropped:   c.dropped.Load(),
 		Snoozed:   c.snoozed.Load(),
+		Suspected: c.suspected.Load(),
 		Expired:   c.expired.Load(),
 		Requeued:  c.requeued.Load(),
 		Lost:      c.lost.Load(),

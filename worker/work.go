@@ -17,14 +17,16 @@ type Outcome string
 
 // The outcomes.
 const (
-	Done     Outcome = "done"     // its handler returned nil
-	Retried  Outcome = "retried"  // it failed, and will be tried again
-	Dead     Outcome = "dead"     // it was put aside
-	Dropped  Outcome = "dropped"  // the same in a temporary queue, which has nowhere to put it
-	Snoozed  Outcome = "snoozed"  // its handler wants it again later
-	Expired  Outcome = "expired"  // it was worthless when it came, and not run
-	Requeued Outcome = "requeued" // it was given back unfinished
-	Lost     Outcome = "lost"     // the connection that it came by died
+	Done    Outcome = "done"    // its handler returned nil
+	Retried Outcome = "retried" // it failed, and will be tried again
+	Dead    Outcome = "dead"    // it was put aside
+	Dropped Outcome = "dropped" // the same in a temporary queue, which has nowhere to put it
+	Snoozed Outcome = "snoozed" // its handler wants it again later
+	// Suspected: it was handed out too often without an answer, and sent away for a moment.
+	Suspected Outcome = "suspected"
+	Expired   Outcome = "expired"  // it was worthless when it came, and not run
+	Requeued  Outcome = "requeued" // it was given back unfinished
+	Lost      Outcome = "lost"     // the connection that it came by died
 )
 
 // A Result is the Outcome of a delivery, and why it is that.
