@@ -189,6 +189,13 @@ func (a *acks) remove(d *Delivery) {
 	a.behind--
 }
 
+// empty reports whether every delivery is answered, and the answers sent.
+func (a *acks) empty() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.head == nil
+}
+
 // whenIdle returns a channel that is closed once every delivery is answered and sent.
 func (a *acks) whenIdle() <-chan struct{} {
 	a.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/errandq/errand/topology"
@@ -23,6 +24,7 @@ type Conn struct {
 	wg   sync.WaitGroup // links, and what runs in the background
 
 	startConsume sync.Once
+	starved      atomic.Uint64 // consumers that were replaced
 
 	mu       sync.Mutex
 	closing  bool              // nothing starts in the background any more
@@ -129,7 +131,7 @@ func (l *link) close() { l.set(nil, nil, true) }
 
 // Status tells what the connections are at.
 func (c *Conn) Status() Status {
-	return Status{Publish: c.publish.snapshot(), Consume: c.consume.snapshot()}
+	return Status{Publish: c.publish.snapshot(), Consume: c.consume.snapshot(), Starved: c.starved.Load()}
 }
 
 func (l *link) snapshot() LinkStatus {

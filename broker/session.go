@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/errandq/errand/topology"
@@ -33,6 +34,9 @@ type session struct {
 	acks       *acks
 	answerer   Answerer // acks, unless nothing is answered
 	maxBody    int      // of what is sent
+
+	taken   atomic.Uint64 // deliveries
+	starved chan struct{} // closed by guard
 
 	ctx        context.Context // of the deliveries
 	lose       context.CancelCauseFunc
@@ -83,6 +87,7 @@ func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, erro
 		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 		acks:    newAcks(ch),
+		starved: make(chan struct{}),
 		gone:    make(chan struct{}),
 		over:    make(chan struct{}),
 	}
@@ -143,6 +148,9 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 	sending := make(chan struct{})
 	s.wg.Go(func() { s.acks.run(s.over); close(sending) })
 	s.wg.Go(s.watch)
+	if !sub.NoAck && sub.Queue != "" {
+		s.wg.Go(s.guard)
+	}
 	if s.returns != nil && r.Returned != nil {
 		s.wg.Go(func() { s.takeReturns(r.Returned) })
 	}
@@ -163,6 +171,7 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 
 // take is a delivery of the library in our form, from now on to be answered.
 func (s *session) take(a *amqp.Delivery) *Delivery {
+	s.taken.Add(1)
 	d := s.received(a)
 	if s.answerer == s.acks {
 		s.acks.add(d)
@@ -280,6 +289,8 @@ func (s *session) watch() {
 	select {
 	case <-s.over:
 		return
+	case <-s.starved:
+		err, cancelled = errStarved, true
 	case e := <-s.closes:
 		err = closeError(e)
 	case _, cancelled = <-s.cancels:

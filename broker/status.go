@@ -27,6 +27,9 @@ type LinkStatus struct {
 // Status tells what the connections are at. Consume is Idle until something is consumed.
 type Status struct {
 	Publish, Consume LinkStatus
+	// Starved is how many consumers RabbitMQ gave nothing though messages were ready, and so
+	// were replaced. It should stay at zero.
+	Starved uint64
 }
 
 // Ready reports whether messages can be sent now, and received if something is consumed.

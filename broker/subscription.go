@@ -130,6 +130,9 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 			wait.Reset() // the link has its own patience with lost connections
 		}
 		log.Warn("consuming interrupted", "err", err)
+		if errors.Is(err, errStarved) {
+			c.starved.Add(1)
+		}
 		if code(err) == amqp.NotFound || errors.Is(err, errCancelled) {
 			if err := c.Declare(soft, s.declared()); err != nil {
 				log.Warn("declaring the queue again failed", "err", err)
