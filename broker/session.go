@@ -63,8 +63,13 @@ func (c *Conn) openSession(ctx context.Context, g *generation, sub Subscription)
 }
 
 func openSession(ctx context.Context, g *generation, sub Subscription) (*session, error) {
-	s, err := subscribe(g, sub, timeoutArgs(g.version(), sub.MaxTime))
-	if code(err) == amqp.PreconditionFailed && sub.MaxTime > 0 {
+	args := timeoutArgs(g.version(), sub.MaxTime)
+	if sub.Queue == "" {
+		// It is classic. The queue of a refused consumer would stay, bound, as long as the connection.
+		args = nil
+	}
+	s, err := subscribe(g, sub, args)
+	if code(err) == amqp.PreconditionFailed && args != nil {
 		// A classic queue of 4.3 does not know x-consumer-timeout, and needs none.
 		s, err = subscribe(g, sub, nil)
 	}
@@ -155,6 +160,13 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 		s.wg.Go(func() { s.takeReturns(r.Returned) })
 	}
 	for {
+		select { // the end goes before what is there to be delivered
+		case <-sub.Drain:
+			return s.finish(ctx, sub, r, sending)
+		case <-ctx.Done():
+			return s.finish(ctx, sub, r, sending)
+		default:
+		}
 		select {
 		case a, open := <-s.deliveries:
 			if !open {
