@@ -52,7 +52,7 @@ var library = map[string]place{
 	"schedule":   {[]string{"job"}, nil},
 	"outbox":     {[]string{"job"}, nil},
 
-	"event":       {[]string{"broker", "codec", "job", "topology", "worker"}, nil},
+	"event":       {[]string{"broker", "codec", "job", "retry", "topology", "worker"}, nil},
 	"group":       {[]string{"job", "worker"}, []string{backoff}},
 	"idempotency": {[]string{"job", "producer", "rpc", "worker"}, nil},
 	"telemetry":   {[]string{"job", "producer", "rpc", "worker"}, nil},

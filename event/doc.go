@@ -9,5 +9,5 @@
 //
 // Events are sent by producer.Producer and worked by worker.Worker, so confirms, batches,
 // reconnects, timeouts, middleware and shutdown are theirs. The ID of an event is the same
-// for all its subscribers and in all its retries.
+// for all its subscribers and in all its retries; foreign publishers have to give it one.
 package event

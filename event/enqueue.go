@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/errandq/errand/job"
+	"github.com/errandq/errand/retry"
 )
 
 // A Step makes a job of an event. Make it with [Job].
@@ -14,12 +15,12 @@ type Step[T any] func(e Event, place int, value T) job.Job
 // Job is the step that makes a job of kind k with the arguments that mapping finds in the
 // event.
 //
-// The job's ID follows from the event's, the subscription, the kind and the step's place. An
+// The job's ID follows from the event's, the topic, the subscription, the kind and the step's place. An
 // event that is worked twice makes a job of the same ID, not another one, unless a new release
 // has changed the order of the steps between.
 func Job[T, A any](k job.Kind[A], mapping func(T) A, opts ...job.Option) Step[T] {
 	return func(e Event, place int, value T) job.Job {
-		name := e.Subscription + "\x00" + k.Name() + "\x00" + strconv.Itoa(place)
+		name := e.Topic + "\x00" + e.Subscription + "\x00" + k.Name() + "\x00" + strconv.Itoa(place)
 		id := job.ID(job.DerivedID(e.ID, name))
 		return k.New(mapping(value), append([]job.Option{id}, opts...)...)
 	}
@@ -37,7 +38,7 @@ func Enqueue[T any](p job.Enqueuer, steps ...Step[T]) func(context.Context, T) e
 		if err != nil {
 			return err
 		}
-		return p.Enqueue(ctx, jobs...)
+		return enqueue(ctx, p, jobs)
 	}
 }
 
@@ -50,8 +51,17 @@ func EnqueueGroup[T any](p job.Enqueuer, then Step[T], steps ...Step[T]) func(co
 			return err
 		}
 		e, _ := From(ctx) // makeJobs has had it
-		return p.Enqueue(ctx, job.Group(then(e, afterAll, value), jobs...)...)
+		return enqueue(ctx, p, job.Group(then(e, afterAll, value), jobs...))
 	}
+}
+
+// enqueue doesn't have invalid jobs tried again: the same event would make the same ones.
+func enqueue(ctx context.Context, p job.Enqueuer, jobs []job.Job) error {
+	err := p.Enqueue(ctx, jobs...)
+	if errors.Is(err, job.ErrInvalid) {
+		return retry.Permanent(err)
+	}
+	return err
 }
 
 // afterAll is the place of the step that follows a group.

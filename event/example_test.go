@@ -23,10 +23,6 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	p := producer.New(conn, producer.Config{})
-	if err := Placed.Publish(ctx, p, order{ID: "42"}, event.Key("eu.de")); err != nil {
-		fmt.Println(err)
-	}
 	w := worker.New(conn, worker.Config{})
 	event.Subscribe(w, Placed, event.Durable("mail", event.On("#")), func(ctx context.Context, o order) error {
 		fmt.Println("thank you for order", o.ID)
@@ -37,6 +33,14 @@ func Example() {
 		fmt.Println("just now, in", e.Key)
 		return nil
 	})
+	// Only what is declared by now keeps the event: the durable subscription.
+	if err := w.Declare(ctx); err != nil {
+		fmt.Println(err)
+	}
+	p := producer.New(conn, producer.Config{})
+	if err := Placed.Publish(ctx, p, order{ID: "42"}, event.Key("eu.de"), event.Mandatory()); err != nil {
+		fmt.Println(err)
+	}
 	if err := errors.Join(w.Run(ctx), conn.Close()); err != nil {
 		fmt.Println(err)
 	}

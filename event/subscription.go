@@ -193,13 +193,13 @@ func (f Filter) checkHeaders() error {
 
 // An Event is what a handler can know of the event beside its value.
 type Event struct {
-	ID           string
+	ID           string // something new at each delivery if a foreign publisher has given none
 	Topic        string
 	Subscription string // its name; something unique if it is temporary
 	Exchange     string
 	Key          string
 	Headers      map[string]any
-	PublishedAt  time.Time // to the second
+	PublishedAt  time.Time // to the second; zero if a foreign publisher has not said it
 	Attempt      int       // of this subscription, from 1
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // ErrUnmatched is wrapped by the error of an event that had to be heard, and that no
-// subscription takes: see [Mandatory].
+// subscription takes: see [Mandatory]. It is also that of any event whose exchange is missing
+// and not ours to declare: see [Existing].
 var ErrUnmatched = broker.ErrUnroutable
 
 // ErrInvalid is wrapped by every error about a topic, key or subscription that breaks a rule.
@@ -133,7 +134,9 @@ func Header(name string, value any) PublishOption {
 	return func(p *publication) { p.options = append(p.options, job.Header(name, value)) }
 }
 
-// ID is the event's ID instead of a new one: that of the row that it tells about, say.
+// ID is the event's ID instead of a new one: that of its row in an outbox, say. No other event
+// of any topic may have it, also not the next one about the same thing: subscribers tell
+// duplicates by it.
 func ID(id string) PublishOption {
 	return func(p *publication) { p.options = append(p.options, job.ID(id)) }
 }

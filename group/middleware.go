@@ -32,6 +32,9 @@ func Count(s Store, e job.Enqueuer) worker.Middleware {
 }
 
 func record(ctx context.Context, s Store, e job.Enqueuer, j job.Job) error {
+	if err := context.Cause(ctx); err != nil { // the worker has answered as for a failure, or will
+		return fmt.Errorf("group: job %s is done, too late to be counted: %w", j.ID, err)
+	}
 	g := j.Group
 	last, err := s.Done(ctx, g.ID, g.Size, j.ID)
 	if err != nil {

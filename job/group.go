@@ -30,8 +30,12 @@ type Membership struct {
 // they have, by which they are counted, so that one that runs twice counts once. A member
 // that is put aside keeps the group waiting until it is enqueued again and done.
 //
+// The group's ID is that of then. One that was used before, within the time that the store
+// remembers, makes a group that never completes. A delay of then counts from when it was made.
+//
 // Mistakes are reported when the members are enqueued: that there are none, that two have one
-// ID, that one may expire or is of another group, that then is an event, that its arguments are over 32 KiB.
+// ID, that one may expire or is of another group, that then is an event or may expire, that its
+// arguments are over 32 KiB.
 func Group(then Job, members ...Job) []Job {
 	err := then.cantFollow()
 	if len(members) == 0 {
@@ -67,6 +71,8 @@ func (j Job) cantFollow() error {
 		return fmt.Errorf("%w: what follows a group has no kind, queue or ID: make jobs with Kind.New", ErrInvalid)
 	case !j.NotBefore.IsZero() && !topology.HasRetries(j.options...):
 		return fmt.Errorf("%w: kind %q: queue %q is used as it is, so what follows a group can't be delayed there", ErrInvalid, j.Kind, j.Queue)
+	case !j.ExpiresAt.IsZero():
+		return fmt.Errorf("%w: kind %q: what follows a group can't expire, nobody knows when it begins", ErrInvalid, j.Kind)
 	case len(j.Body) > maxThen:
 		return fmt.Errorf("%w: kind %q: arguments of %d bytes, what follows a group may have %d", ErrInvalid, j.Kind, len(j.Body), maxThen)
 	}
@@ -114,7 +120,7 @@ func (r *reader) membership() *Membership {
 	}
 	size, _ := r.integer(headerGroupSize)
 	table, ok := r.headers[headerGroupThen].(map[string]any)
-	if id == "" || size < 1 || size > maxAttempt || !ok {
+	if id == "" || len(id) > maxID || size < 1 || size > maxAttempt || !ok {
 		r.failf("headers %s, %s and %s do not make a group", headerGroup, headerGroupSize, headerGroupThen)
 		return nil
 	}

@@ -128,12 +128,15 @@ func ExpireIn(d time.Duration) Option {
 // preferred; before that it has no effect. Delayed and retried jobs have none on their way.
 func Priority(p uint8) Option { return func(s *spec) { s.priority = p } }
 
+// maxID is how long an ID may be, in bytes.
+const maxID = 255
+
 // ID is the job's ID instead of a new one: 1 to 255 bytes. Two jobs with one ID are both
 // worked; telling duplicates is the handler's business.
 func ID(id string) Option {
 	return func(s *spec) {
-		if id == "" || len(id) > 255 {
-			s.failf("an ID of %d bytes, 1 to 255 are allowed", len(id))
+		if id == "" || len(id) > maxID {
+			s.failf("an ID of %d bytes, 1 to %d are allowed", len(id), maxID)
 		}
 		s.id = id
 	}

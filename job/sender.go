@@ -29,8 +29,20 @@ type Sender struct {
 	ladder  atomic.Int64 // the delay, a time.Duration, up to which the ladder was declared
 }
 
-// A target is where jobs go: a queue or, for events, an exchange.
-type target struct{ queue, exchange string }
+// A target is where jobs go: a queue or, for events, an exchange of a kind.
+type target struct{ queue, exchange, kind string }
+
+// target is where j goes.
+func (j *Job) target() target {
+	if !j.Published() {
+		return target{queue: j.Queue}
+	}
+	t := target{exchange: j.Exchange}
+	if xs := j.source.Exchanges; len(xs) > 0 {
+		t.kind = xs[0].Kind
+	}
+	return t
+}
 
 // NewSender makes a Sender. A nil broker or a bad namespace panics.
 func NewSender(b Broker, ns topology.Namespace) *Sender {
@@ -141,12 +153,12 @@ func (s *Sender) send(ctx context.Context, ps parcels) error {
 		return err
 	}
 	// Something was deleted since we declared it. Once more, for those that failed by it.
-	s.targets.Clear()
-	s.ladder.Store(0)
 	lost, other := split(ps, err)
-	if len(lost.jobs) == 0 {
-		return err // it doesn't say of which message
+	if len(lost.jobs) == 0 { // it doesn't say of which message
+		s.forget(ps)
+		return err
 	}
+	s.forget(lost)
 	if err := s.declare(ctx, lost); err != nil {
 		return errors.Join(other, err)
 	}
@@ -174,13 +186,20 @@ func split(ps parcels, err error) (lost parcels, other error) {
 	return lost, other
 }
 
+// forget has what ps need declared again.
+func (s *Sender) forget(ps parcels) {
+	for _, j := range ps.jobs {
+		s.targets.Delete(j.target())
+	}
+	if ps.ladder > 0 {
+		s.ladder.Store(0)
+	}
+}
+
 // declare makes what ps need and was not made yet.
 func (s *Sender) declare(ctx context.Context, ps parcels) error {
 	for _, j := range ps.jobs {
-		target := target{queue: j.Queue}
-		if j.Published() {
-			target.exchange = j.Exchange
-		}
+		target := j.target()
 		if _, done := s.targets.Load(target); done {
 			continue
 		}

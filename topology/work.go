@@ -135,9 +135,6 @@ func (t Topology) to(queue string) Topology {
 	return t
 }
 
-// Sources declares the exchanges that a queue with these options takes messages from.
-func Sources(opts ...Option) Topology { return Topology{Exchanges: apply(opts).sources.Exchanges} }
-
 // keep is a queue from which nothing disappears by itself.
 func keep(name string) Queue {
 	return Queue{Name: name, Args: map[string]any{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/errandq/errand/job"
@@ -86,8 +87,11 @@ func (w *Worker) handle(kind, queue string, queueOpts []topology.Option, kindErr
 	} else if !p.sameQueue(queueOpts) {
 		w.errs = append(w.errs, fmt.Errorf("kind %q: other kinds define its queue %q with other options", kind, queue))
 		return
+	} else {
+		// All together, also when a retry declares them: one kind must not unbind what another wants.
+		p.options = slices.Concat(p.options, queueOpts)
 	}
-	p.topology = topology.Join(p.topology, topology.Work(w.cfg.Namespace, queue, queueOpts...))
+	p.topology = topology.Work(w.cfg.Namespace, queue, p.options...)
 	if p.kinds[kind] != nil {
 		panic(fmt.Sprintf("worker: Handle: two handlers for kind %q on queue %q", kind, queue))
 	}

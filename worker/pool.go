@@ -19,8 +19,8 @@ import (
 type pool struct {
 	w        *Worker
 	queue    string
-	options  []topology.Option
-	topology topology.Topology // what all its kinds declare
+	options  []topology.Option // of all its kinds
+	topology topology.Topology // what they declare
 	kinds    map[string]*registration
 	limits   Queue
 	drain    <-chan struct{} // closed at shutdown; set by run

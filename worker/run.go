@@ -65,10 +65,15 @@ func (r *run) accept() bool {
 	j, err := job.Parse(*m)
 	r.job = j.On(p.queue, p.options...)
 	if r.job.ID == "" {
-		r.job.ID = job.NewID()
+		r.job.ID = job.NewID() // another one each time that it is delivered
+		if err == nil && r.job.Group != nil {
+			err = fmt.Errorf("%w: a member of a group has no ID, by which it would be counted", job.ErrMalformed)
+		}
 	}
-	if r.job.Exchange == "" && m.Exchange != "" && !p.w.cfg.Namespace.Owns(m.Exchange) {
-		r.job.Exchange, r.job.Key = m.Exchange, m.Key
+	if m.Exchange != "" && !p.w.cfg.Namespace.Owns(m.Exchange) {
+		// Its publisher may be anybody. Headers don't say where it was published, and an event is
+		// no member of a group: it would have this worker enqueue whatever they name.
+		r.job.Exchange, r.job.Key, r.job.Group = m.Exchange, m.Key, nil
 	}
 	if err != nil {
 		r.putAside(job.Malformed, err)

@@ -76,7 +76,8 @@ func run(ctx context.Context, args []string, screen io.Writer) (err error) {
 
 // all emits, keeps and shows until the last line has come to each of the four subscriptions.
 func all(ctx context.Context, p *producer.Producer, w *worker.Worker, file, screen io.Writer) error {
-	ctx, stop := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	working, stop := context.WithCancel(ctx) // not what emits: its last confirms may still be on their way
 	defer stop()
 	var ended atomic.Int32
 	last := func() {
@@ -86,13 +87,12 @@ func all(ctx context.Context, p *producer.Producer, w *worker.Worker, file, scre
 	}
 	keep(w, file, last)
 	show(w, screen, last)
-	group, emitting := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.Run(emitting) })
+	group.Go(func() error { return w.Run(working) })
 	group.Go(func() error {
-		if err := awaitListeners(emitting, p); err != nil {
+		if err := awaitListeners(ctx, p); err != nil {
 			return err
 		}
-		return emit(emitting, p)
+		return emit(ctx, p)
 	})
 	return group.Wait()
 }
