@@ -33,12 +33,27 @@ integration: ## the tests that need one
 	@scripts/setup.sh test
 	$(GO) test -race -timeout 10m ./integration ./devserver
 
+.PHONY: test-matrix
+test-matrix: ## the integration tests and a short run of bench/chaos on RabbitMQ 3.10, 4.0, 4.3 and a cluster; needs Docker
+	@scripts/setup.sh test
+	@scripts/setup.sh containers
+	@GO=$(GO) scripts/dockerd.sh scripts/matrix.sh
+
 .PHONY: bench
 bench: ## errand beside a hand-written amqp091-go loop, in one run: jobs, calls, events
 	@scripts/setup.sh demo
 	$(GO) run ./bench
 	$(GO) run ./bench -rpc
 	$(GO) run ./bench -event
+
+# Pinned, so that a new release of it finds nothing new in an old commit.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt -w these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
 
 .PHONY: golden
 golden: ## write the golden files anew: look at the difference before you commit it

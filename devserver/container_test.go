@@ -115,8 +115,9 @@ func TestImageThatCannotBePulled(t *testing.T) {
 func TestReaperImageIsThatOfTestcontainers(t *testing.T) {
 	t.Parallel()
 	//lint:ignore SA1019 deprecated in favour of nothing that can be read
-	if reaperImage != testcontainers.ReaperDefaultImage {
-		t.Errorf("reaperImage: got %s, want %s", reaperImage, testcontainers.ReaperDefaultImage)
+	want := testcontainers.ReaperDefaultImage
+	if reaperImage != want {
+		t.Errorf("reaperImage: got %s, want %s", reaperImage, want)
 	}
 }
 

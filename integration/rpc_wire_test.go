@@ -70,6 +70,7 @@ func TestErrorsCrossTheWire(t *testing.T) {
 				panic(secret)
 			case "nil map":
 				var m map[string]int
+				//lint:ignore SA5000 it panics, on purpose
 				m[secret]++
 			case "plain":
 				return "", errors.New(secret)

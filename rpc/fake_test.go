@@ -73,13 +73,6 @@ func (f *fakeBroker) declare(name string) {
 	}
 }
 
-// has reports whether there is such a queue.
-func (f *fakeBroker) has(name string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.queues[name] != nil
-}
-
 // depth is how many messages wait in a queue.
 func (f *fakeBroker) depth(name string) int {
 	f.mu.Lock()

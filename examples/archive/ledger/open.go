@@ -53,7 +53,7 @@ func open(rawURL string) (*Ledger, error) {
 	case "mysql":
 		return openMySQL(rawURL)
 	default:
-		return nil, errors.New("want a URL that begins with sqlite:, postgres: or mysql:")
+		return nil, errors.New("want a URL of the scheme sqlite, postgres or mysql")
 	}
 }
 
