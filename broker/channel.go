@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -23,9 +24,10 @@ type Channel interface {
 	Queue() string
 	// Context ends with the channel; its cause then wraps [ErrDeliveryLost].
 	Context() context.Context
-	// Send writes m and does not wait for the server. What is sent, and the answers to this
-	// channel's deliveries, reach the server in the order of the calls, so that a reply which
-	// is sent before the ack of its request is not lost when the channel dies between them.
+	// Send writes m and does not wait for the server. What is sent reaches it in the order of
+	// the calls, and before the answers to deliveries that are given later: a reply which is
+	// sent before the ack of its request is not lost when the channel dies between them. An
+	// answer may come behind what is sent after it.
 	// If no queue takes m, and it is not Optional, it comes back to [Receiver.Returned].
 	//
 	// While the server is blocked Send waits, until ctx ends. An error that wraps
@@ -67,12 +69,29 @@ func (s *session) Send(ctx context.Context, m Message) error {
 	if err := m.Check(s.maxBody); err != nil {
 		return err
 	}
-	if err := s.gen.whenFree(ctx); err != nil {
+	if err := s.whenFree(ctx); err != nil {
 		return err
 	}
 	if s.ch.IsClosed() {
 		return fmt.Errorf("%w: the channel is closed", ErrNotConnected)
 	}
+	if s.gen.socket.hasRoom(len(m.Body)) {
+		return s.publish(&m)
+	}
+	// A peer that does not read, and has not said so: the library waits for it, without ctx.
+	m.Body = bytes.Clone(m.Body) // the caller may go on before it is written
+	done := make(chan error, 1)
+	s.background(func() { done <- s.publish(&m) })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnconfirmed, context.Cause(ctx))
+	}
+}
+
+// publish writes m, and waits for room in the socket.
+func (s *session) publish(m *Message) error {
 	if err := s.ch.Publish(m.Exchange, m.Key, !m.Optional, false, m.publishing()); err != nil {
 		if bad := table(m.Headers).Validate(); bad != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, bad) // Check should have caught it
@@ -81,6 +100,18 @@ func (s *session) Send(ctx context.Context, m Message) error {
 		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	return nil
+}
+
+// whenFree waits until the server takes messages, or the channel or ctx is over.
+func (s *session) whenFree(ctx context.Context) error {
+	if s.gen.blockedBy() == "" {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.ctx, func() { cancel(ErrNotConnected) })
+	defer stop()
+	return s.gen.whenFree(ctx)
 }
 
 // takeReturns passes on what the server could not route, until the channel is closed. The

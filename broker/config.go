@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,6 +37,9 @@ type Config struct {
 
 	// Logger gets changes of the connections' state. Nil means slog.Default().
 	Logger *slog.Logger
+
+	// dial makes a connection without TLS. Tests have their own.
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Bounds of what waits on the network without a context of its own.
@@ -63,6 +68,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.dial == nil {
+		c.dial = new(net.Dialer).DialContext
 	}
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,10 +17,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// An endpoint is one URL of a server. It holds the password: print it by String.
+// An endpoint is one URL of a server.
 type endpoint struct {
-	uri amqp.URI
+	uri amqp.URI    // without the password
 	tls *tls.Config // nil for amqp://
+	// auth has the password. It is a function because nothing that prints values looks into one.
+	auth func() amqp.Authentication
 }
 
 // defaultURL is what no URL at all means.
@@ -42,7 +45,8 @@ func parseEndpoints(urls string, base *tls.Config) ([]endpoint, error) {
 			// The parser's error may quote the URL, and the password in it.
 			return nil, fmt.Errorf("broker: URL number %d is not of the form amqp://user:password@host:port/vhost: %s", len(es)+1, redact(err))
 		}
-		e := endpoint{uri: uri}
+		e := endpoint{uri: uri, auth: authentication(uri)}
+		e.uri.Password = ""
 		if uri.Scheme == "amqps" {
 			if e.tls, err = tlsConfig(uri, base); err != nil {
 				return nil, fmt.Errorf("broker: %s: %w", e, err)
@@ -124,8 +128,7 @@ func tlsConfig(uri amqp.URI, base *tls.Config) (*tls.Config, error) {
 func (e endpoint) open(ctx context.Context, cfg Config, role string) (*amqp.Connection, *socket, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", e.addr())
+	raw, err := cfg.dial(ctx, "tcp", e.addr())
 	if err != nil {
 		return nil, nil, e.dialError(err)
 	}
@@ -160,13 +163,26 @@ func (e endpoint) open(ctx context.Context, cfg Config, role string) (*amqp.Conn
 	return nil, nil, e.dialError(err)
 }
 
-func (e endpoint) auth() amqp.Authentication {
-	for _, mechanism := range e.uri.AuthMechanism {
-		if strings.EqualFold(mechanism, "external") {
+func authentication(uri amqp.URI) func() amqp.Authentication {
+	return func() amqp.Authentication {
+		if isExternal(uri) {
 			return &amqp.ExternalAuth{}
 		}
+		return uri.PlainAuth()
 	}
-	return e.uri.PlainAuth()
+}
+
+// isExternal reports whether the client certificate says who the user is.
+func isExternal(uri amqp.URI) bool {
+	return slices.ContainsFunc(uri.AuthMechanism, func(m string) bool { return strings.EqualFold(m, "external") })
+}
+
+// unknownUser is what may be wrong with a login that was refused.
+func (e endpoint) unknownUser() string {
+	if isExternal(e.uri) {
+		return "no user is named like the client certificate, or the server does not take it"
+	}
+	return fmt.Sprintf("wrong password, or no user %q", e.uri.Username)
 }
 
 var errCutInHandshake = errors.New("the connection was cut in the AMQP handshake")
@@ -176,11 +192,11 @@ func (e endpoint) dialError(err error) *DialError {
 	d := &DialError{Endpoint: e.String(), Err: err}
 	switch {
 	case code(err) == amqp.AccessRefused:
-		d.hint, d.believe = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), 1
+		d.hint, d.believe = e.unknownUser(), 1
 	case errors.Is(err, amqp.ErrCredentials):
 		// The library's guess when the server closes the connection without a word: RabbitMQ
 		// does so over a wrong password, after three seconds; networks do it, too.
-		d.hint, d.believe = fmt.Sprintf("wrong password, or no user %q", e.uri.Username), 2
+		d.hint, d.believe = e.unknownUser(), 2
 	case code(err) == amqp.NotAllowed:
 		d.hint, d.believe = fmt.Sprintf("does virtual host %q exist, and may user %q use it?", e.uri.Vhost, e.uri.Username), 1
 	case errors.Is(err, amqp.ErrVhost):

@@ -62,8 +62,24 @@ func TestPasswordsMayHoldCommas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if es[0].uri.Password != "one,two" || es[1].uri.Password != "three," || es[1].uri.Username != "v" {
-		t.Errorf("got passwords %q and %q", es[0].uri.Password, es[1].uri.Password)
+	for i, want := range []amqp.PlainAuth{{Username: "u", Password: "one,two"}, {Username: "v", Password: "three,"}} {
+		if got, ok := es[i].auth().(*amqp.PlainAuth); !ok || *got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+// Nothing that prints values finds the password: not even what looks into private fields.
+func TestEndpointDoesNotTellThePassword(t *testing.T) {
+	t.Parallel()
+	es, err := parseEndpoints("amqps://u:"+secret+"@a,amqp://u:"+secret+"@b?auth_mechanism=external", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		if text := fmt.Sprintf(form, es); strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
+			t.Errorf("%s prints %s", form, text)
+		}
 	}
 }
 

@@ -31,6 +31,9 @@ var (
 	// ErrDeliveryLost: the channel that the delivery came on is gone, and with it the right to
 	// answer it. The broker gives the message to another consumer.
 	ErrDeliveryLost = errors.New("broker: delivery lost")
+	// ErrRefused: the server closed the channel over something that was sent on it: too large
+	// for the server, say, or not permitted. It does not say over what.
+	ErrRefused = errors.New("broker: channel closed by the server over what was sent on it")
 	// ErrAnswered: the delivery has been answered before.
 	ErrAnswered = errors.New("broker: delivery already answered")
 )

@@ -66,7 +66,7 @@ func (l *link) run(ctx context.Context, first *generation) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.log.Warn("connection lost", "endpoint", g.endpoint, "err", err)
+		l.log.Warn("connection lost", "endpoint", g.endpoint.String(), "err", err)
 		g = nil
 	}
 }
@@ -113,7 +113,7 @@ func (l *link) tryAll(ctx context.Context, number uint64) (*generation, error) {
 		e := l.endpoints[i]
 		conn, s, err := e.open(ctx, l.cfg, l.role)
 		if err == nil {
-			l.log.Info("connected", "endpoint", e, "version", conn.Properties["version"])
+			l.log.Info("connected", "endpoint", e.String(), "version", conn.Properties["version"])
 			return newGeneration(number, e, conn, s), nil
 		}
 		errs = append(errs, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // A publisher holds the channel that everybody publishes on, and the window.
@@ -25,6 +27,7 @@ func (p *publisher) init(c *Conn) {
 
 // channel returns a live channel on a connection that takes messages.
 func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
+	var wait *backoff.ExponentialBackOff // between tries to open one
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotConnected, err)
@@ -37,8 +40,14 @@ func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
 			if err != nil {
 				return nil, err
 			}
+			if err := g.whenFree(ctx); err != nil {
+				return nil, err
+			}
 			if pc, err = p.open(ctx, g); err != nil {
-				if !sleep(ctx, reconnectPolicy().NextBackOff()) {
+				if wait == nil {
+					wait = reconnectPolicy()
+				}
+				if !sleep(ctx, wait.NextBackOff()) {
 					return nil, fmt.Errorf("%w: %w (last error: %v)", ErrNotConnected, context.Cause(ctx), err)
 				}
 				continue

@@ -232,6 +232,9 @@ func (s *session) drain(sub Subscription, r Receiver, sending <-chan struct{}) e
 		return s.end()
 	default:
 	}
+	// Under an alarm the server reads no cancel, and after callTimeout the connection, which
+	// others share, would count as dead.
+	_ = s.gen.whenFree(context.Background()) // ends with the connection
 	// If it fails the channel is dead, which the loop below comes to as well.
 	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
 	returned := 0
@@ -313,7 +316,11 @@ func (s *session) watch() {
 	}
 	s.err = err
 	s.acks.close()
-	s.lose(fmt.Errorf("%w: %w", ErrDeliveryLost, err))
+	lost := fmt.Errorf("%w: %w", ErrDeliveryLost, err)
+	if channelOnly(err) {
+		lost = fmt.Errorf("%w: %w", ErrRefused, lost)
+	}
+	s.lose(lost)
 	close(s.gone)
 	if cancelled {
 		// The server keeps the consumer registered until the channel is closed, and once the

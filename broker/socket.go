@@ -73,6 +73,13 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// hasRoom reports whether n more bytes can be written without waiting for the peer.
+func (s *socket) hasRoom(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused || len(s.pending)+n <= writeBuffer
+}
+
 // flush writes pending until the socket fails or is closed. It owns the closing of the
 // connection under it.
 func (s *socket) flush() {

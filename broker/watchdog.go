@@ -29,6 +29,10 @@ func (s *session) guard() {
 			return
 		case <-ticker.C:
 		}
+		if s.gen.blockedBy() != "" {
+			starved = 0
+			continue // no answer would come, and the connection would count as dead
+		}
 		taken := s.taken.Load()
 		idle := taken == before && s.acks.empty()
 		before = taken

@@ -127,7 +127,7 @@ func callRaw(t *testing.T, url, replyTo string, bodies ...string) []string {
 			return err
 		}
 		for i, body := range bodies {
-			m := amqp.Publishing{ReplyTo: replyTo, CorrelationId: strconv.Itoa(i), Body: []byte(body)}
+			m := amqp.Publishing{ContentType: "text/plain", ReplyTo: replyTo, CorrelationId: strconv.Itoa(i), Body: []byte(body)}
 			if err := ch.Publish("", rpcQueue, false, false, m); err != nil {
 				return err
 			}
@@ -169,7 +169,7 @@ func serveRaw(t *testing.T, url string) {
 				t.Errorf("got request %q, want a number", d.Body)
 				continue
 			}
-			reply := amqp.Publishing{CorrelationId: d.CorrelationId, Body: []byte(strconv.Itoa(answers[n]))}
+			reply := amqp.Publishing{ContentType: "text/plain", CorrelationId: d.CorrelationId, Body: []byte(strconv.Itoa(answers[n]))}
 			if err := ch.Publish("", d.ReplyTo, false, false, reply); err != nil {
 				t.Error(err)
 			}

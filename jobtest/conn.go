@@ -214,6 +214,9 @@ func declared(s broker.Subscription) topology.Topology {
 // directReplyTo is the name by which a channel consumes replies to itself.
 const directReplyTo = "amq.rabbitmq.reply-to"
 
+// directProcess stands behind it in an address, before a key: an Erlang process ID in base64.
+const directProcess = ".g1h3AWEAAAAAAAAAAAAAAAA=."
+
 // open starts a consumer.
 func (c *Conn) open(ctx, soft context.Context, s subscription) (*consumer, error) {
 	server := c.server
@@ -256,7 +259,7 @@ func (s *server) toConsume(c *Conn, sub broker.Subscription) (q *queue, trouble 
 	case "":
 		return s.newTemporary(c, "amq.gen-", sub.Topology.Bindings)
 	case directReplyTo:
-		return s.newTemporary(c, directReplyTo+".", nil)
+		return s.newTemporary(c, directReplyTo+directProcess, nil)
 	}
 	switch q = s.queues[sub.Queue]; {
 	case q == nil:

@@ -17,7 +17,8 @@ import (
 type ClientConfig struct {
 	// DirectReplyTo takes replies by RabbitMQ's direct reply-to instead of a queue of the
 	// client's own. It spares the server making a queue, which counts for programs that make a
-	// call or two and end; a lasting client gains nothing by it.
+	// call or two and end; a lasting client gains nothing by it. A handler does not hear that
+	// such a client has died, and runs on until the deadline.
 	DirectReplyTo bool
 	// Middleware wraps every call, the first one outermost.
 	Middleware []Middleware
@@ -29,7 +30,7 @@ type ClientConfig struct {
 type Client struct {
 	broker  broker.Converser
 	handler Handler
-	prefix  string // of its IDs: unguessable, so that nobody else can answer or cancel a call
+	prefix  string // of the IDs of its calls
 	last    atomic.Uint64
 	stop    context.CancelFunc
 	closing <-chan struct{} // closed by Close
@@ -109,7 +110,7 @@ func (c *Client) live(ctx context.Context) (*line, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w (there was no connection)", ended(ctx))
+			return nil, fmt.Errorf("%w (no connection, or one that is blocked)", ended(ctx))
 		}
 	}
 }
@@ -147,6 +148,11 @@ func (c *Client) Stats() ClientStats {
 	return s
 }
 
+// maxRefused is how often a call may be on its way when the server closes the line over
+// something that was sent on it, before it counts as the cause. Each time costs all the
+// others their line.
+const maxRefused = 3
+
 // roundTrip is the innermost Handler: it sends the request and waits for what comes of it, on
 // as many lines as that takes.
 func (c *Client) roundTrip(ctx context.Context, r Request) (Response, error) {
@@ -160,26 +166,36 @@ func (c *Client) roundTrip(ctx context.Context, r Request) (Response, error) {
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	for {
+	var last error // what ended the line before
+	for refused := 0; ; {
 		if ctx.Err() != nil {
-			return Response{}, ended(ctx)
+			return Response{}, after(ended(ctx), last)
 		}
 		l, err := c.live(ctx)
 		if err != nil {
-			return Response{}, err
+			return Response{}, after(err, last)
 		}
 		resp, err := l.call(ctx, &r, deadline)
 		if err == errAgain || err == errLost && r.def.idempotent {
+			last = context.Cause(l.ch.Context())
+			if err == errLost && errors.Is(last, broker.ErrRefused) {
+				if refused++; refused == maxRefused {
+					return Response{}, l.interrupted()
+				}
+			}
 			continue
 		}
 		if err == errLost {
-			err = ErrInterrupted
-			select {
-			case <-c.closing:
-				err = ErrClosed
-			default:
-			}
+			err = l.interrupted()
 		}
 		return resp, err
 	}
+}
+
+// after is err with what came before it, if anything did.
+func after(err, last error) error {
+	if last == nil {
+		return err
+	}
+	return fmt.Errorf("%w (last error: %v)", err, last)
 }

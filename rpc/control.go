@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/errandq/errand/broker"
 )
@@ -32,7 +33,7 @@ func (s *Server) listen(ctx, soft context.Context) (hangUp func(), err error) {
 		return hangUp, nil
 	case err := <-ended:
 		stop()
-		return func() {}, err
+		return func() {}, fmt.Errorf("rpc: the queue where callers cancel: %w", err)
 	case <-soft.Done():
 		return hangUp, nil
 	}

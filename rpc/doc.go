@@ -8,6 +8,6 @@
 // A call has a deadline: that of its context, or the method's [Timeout]. It travels with the
 // request. When it has passed, or the caller stops waiting, the request is not run any more,
 // and a handler that runs it has its context cancelled. A call is lost only with an error:
-// [ErrNoServer] at once if nobody serves the method, [ErrInterrupted] if the connection or
+// [ErrNoServer] at once if the method has no queue, [ErrInterrupted] if the connection or
 // the server died on the way. Methods that are [Idempotent] are called again instead.
 package rpc

@@ -16,7 +16,7 @@ var (
 	// ErrInterrupted: the connection was lost, or the server died, while the call was on its
 	// way. It may have been run. Methods that are declared [Idempotent] are called again instead.
 	ErrInterrupted = errors.New("rpc: interrupted, the call may have been run")
-	// ErrClosed: the Client was closed.
+	// ErrClosed: the Client was closed, or the broker.Conn under it.
 	ErrClosed = errors.New("rpc: client closed")
 	// ErrInvalid is wrapped by errors about a method's definition, and about requests that
 	// can't be sent: then nothing was.
@@ -58,8 +58,9 @@ func (c Code) known() bool {
 
 // Error is a failure that crosses the wire. A handler that returns one, wrapped or not, lets
 // its caller know Code and Message; of any other error the caller learns only that it was
-// [Internal]. errors.Is(err, ErrInterrupted), context.DeadlineExceeded and context.Canceled
-// hold for the codes of these names.
+// [Internal]. The error of a call that the handler itself has made is an Error as well: passed
+// on, it tells the caller what was meant for the handler. errors.Is(err, ErrInterrupted),
+// context.DeadlineExceeded and context.Canceled hold for the codes of these names.
 type Error struct {
 	Code    Code
 	Message string // for people; cut at 1 KiB on the wire

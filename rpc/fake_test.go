@@ -298,7 +298,7 @@ func (c *fakeConn) open(ctx context.Context, s broker.Subscription) (*fakeChanne
 		ch.queue = fmt.Sprintf("amq.gen-%d", f.names)
 		f.queues[ch.queue] = &fakeQueue{}
 	case directReplyTo:
-		ch.address = fmt.Sprintf("%s.%d", directReplyTo, f.names)
+		ch.address = fmt.Sprintf("%s.g1h3AWEAAAAAAAAAAAAAAAA=.%d", directReplyTo, f.names)
 		f.direct[ch.address] = ch
 		return ch, nil
 	}

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -37,6 +38,16 @@ func newLine(c *Client, ch broker.Channel) *line {
 	return &line{client: c, ch: ch, gone: ch.Context().Done(), calls: map[string]*call{}}
 }
 
+// interrupted is what a call comes to that may have been run when the line was lost.
+func (l *line) interrupted() error {
+	select {
+	case <-l.client.closing:
+		return ErrClosed
+	default:
+		return fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(l.ch.Context()))
+	}
+}
+
 func (l *line) dead() bool { return l.ch.Context().Err() != nil }
 
 func (l *line) waiting() int {
@@ -48,8 +59,9 @@ func (l *line) waiting() int {
 // call sends r and waits for its result.
 func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Response, error) {
 	// Each sending has a correlation ID of its own, so that replies to an earlier one don't
-	// answer it, nor a word about that one cancel it.
-	id := l.client.newID()
+	// answer it, nor a word about that one cancel it. It tells nothing of those of other calls:
+	// a server that could guess them could answer or cancel those.
+	id := rand.Text()
 	m, err := r.message(id, l.ch.Queue(), deadline, time.Now())
 	if err != nil {
 		return Response{}, err
@@ -68,11 +80,11 @@ func (l *line) call(ctx context.Context, r *Request, deadline time.Time) (Respon
 		case errors.Is(err, broker.ErrNotConnected):
 			l.awaitEnd(ctx)
 			return Response{}, errAgain
+		case ctx.Err() != nil:
+			return Response{}, fmt.Errorf("%w: %w", ended(ctx), err)
 		case errors.Is(err, broker.ErrUnconfirmed):
 			l.awaitEnd(ctx)
 			return Response{}, errLost
-		case ctx.Err() != nil:
-			return Response{}, fmt.Errorf("%w: %w", ended(ctx), err)
 		}
 		return Response{}, err
 	}

@@ -47,7 +47,9 @@ func Timeout(t time.Duration) Option { return func(d *definition) { d.timeout = 
 
 // Idempotent says that running a request twice does no more than running it once. Calls are
 // then sent again when a connection is lost, and run again when their server died; otherwise
-// they fail with [ErrInterrupted].
+// they fail with [ErrInterrupted]. A request whose reply RabbitMQ refuses is run again and
+// again, too, until its deadline: keep replies under broker.Config.MaxBody, and that under
+// RabbitMQ's limit.
 func Idempotent() Option { return func(d *definition) { d.idempotent = true } }
 
 func define(name string, stream bool, opts []Option) *definition {
@@ -123,7 +125,8 @@ func (m Method[Req, Resp]) Name() string { return m.definition().name }
 //
 // The error is an [*Error] if the server sent it. It wraps context.DeadlineExceeded or
 // context.Canceled, [ErrNoServer], [ErrInterrupted], [ErrClosed], [ErrInvalid], or an error of
-// package broker about a request that can't be sent.
+// package broker about a request that can't be sent, or about a reply queue that can't be
+// made. A response that does not decode is an error of the codec.
 func (m Method[Req, Resp]) Call(ctx context.Context, c *Client, req Req) (resp Resp, err error) {
 	d := m.definition()
 	r, err := d.encode(c, req)

@@ -30,6 +30,7 @@ type running struct {
 	delivery *broker.Delivery
 	incoming
 	method *method
+	unsent bool // the server is blocked, and has not got the reply
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -83,7 +84,7 @@ func (r *running) accept() bool {
 	if !isReplyQueue(r.replyTo) {
 		p.server.stats.refused.Add(1)
 		p.log.Warn("request refused: its reply_to is missing or names no reply queue", "method", r.Method, "reply_to", fmt.Sprintf("%.255q", r.replyTo))
-		r.ack()
+		r.reject()
 		return false
 	}
 	if r.Method == "" && len(p.methods) == 1 {
@@ -151,7 +152,7 @@ func (r *running) settle(resp Response, err error) {
 	case errors.Is(cause, broker.ErrDeliveryLost):
 		r.lost()
 		return
-	case errors.Is(cause, ErrShutdown):
+	case errors.Is(cause, ErrShutdown) && !decided(err):
 		r.cutOff()
 		return
 	case errors.Is(cause, ErrCallerGone):
@@ -164,6 +165,18 @@ func (r *running) settle(resp Response, err error) {
 		return
 	}
 	r.fail(r.explain(err))
+}
+
+// decided reports whether err is the handler's word for its caller, and not that it was cut
+// off.
+func decided(err error) (yes bool) {
+	defer func() {
+		if recover() != nil { // the methods of an error are the handler's code, too
+			yes = false
+		}
+	}()
+	e, ok := errors.AsType[*Error](err)
+	return ok && e != nil && e.Code != Canceled && e.Code != DeadlineExceeded && e.Code != Interrupted
 }
 
 // explain is what the caller is told of err. What it is not told is logged.
@@ -235,6 +248,8 @@ func (r *running) send(m broker.Message) bool {
 	switch {
 	case err == nil:
 		return true
+	case errors.Is(err, broker.ErrBlocked):
+		r.unsent = true
 	case errors.Is(err, broker.ErrTooLarge), errors.Is(err, broker.ErrInvalid):
 		r.pool.server.stats.failed.Add(1)
 		r.pool.log.Error("reply can't be sent", "method", r.Method, "request", r.ID, "err", err)
@@ -245,7 +260,19 @@ func (r *running) send(m broker.Message) bool {
 }
 
 func (r *running) ack() {
+	if r.unsent {
+		_ = r.delivery.Requeue() // if that fails RabbitMQ has it back already
+		return
+	}
 	if r.delivery.Ack() != nil {
+		r.pool.server.stats.lost.Add(1)
+	}
+}
+
+// reject drops what is no request. If somebody has put the server on a queue of jobs, they
+// go where that queue's dead letters do.
+func (r *running) reject() {
+	if r.delivery.DeadLetter() != nil {
 		r.pool.server.stats.lost.Add(1)
 	}
 }

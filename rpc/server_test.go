@@ -312,8 +312,8 @@ func TestForgedReplyTo(t *testing.T) {
 				if got := f.sent(); len(got) > 0 {
 					t.Errorf("sent %+v, want nothing", got)
 				}
-				if got := strings.Join(f.verdicts(), " "); got != "ack ack ack" {
-					t.Errorf("answers are %q, want each request acked once", got)
+				if got := strings.Join(f.verdicts(), " "); got != "dead-letter dead-letter dead-letter" {
+					t.Errorf("answers are %q, want each request rejected once", got)
 				}
 			})
 		})
@@ -322,7 +322,7 @@ func TestForgedReplyTo(t *testing.T) {
 
 func TestReplyQueues(t *testing.T) {
 	t.Parallel()
-	for _, replyTo := range []string{"amq.gen-JzTY20BRgKO", "amq.rabbitmq.reply-to.g1h2AA", "errand.reply.php-1", "amq.gen-" + strings.Repeat("x", 247)} {
+	for _, replyTo := range []string{"amq.gen-JzTY20BRgKO", "amq.rabbitmq.reply-to.g1h3AWEAAAAAAAAAAAAAAAA=.1", "errand.reply.php-1", "amq.gen-" + strings.Repeat("x", 247)} {
 		t.Run(fmt.Sprintf("%.30q", replyTo), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFake()

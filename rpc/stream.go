@@ -81,12 +81,13 @@ func (s Stream[Req, Item]) call(ctx context.Context, c *Client, req Req, yield f
 
 // takeItems hands the items of a stream to its caller until the end.
 func (l *line) takeItems(ctx context.Context, r *Request, id string, c *call) error {
+	defer l.cancel(id) // also if the caller's loop panics; nothing once the stream has ended
 	credited := int64(0)
 	for seq := int64(1); ; seq++ {
 		rep, err := l.next(ctx, id, c)
 		switch {
 		case err == errLost && seq > 1:
-			return ErrInterrupted
+			return l.interrupted()
 		case err != nil:
 			return err
 		case rep.err != nil:
@@ -96,11 +97,9 @@ func (l *line) takeItems(ctx context.Context, r *Request, id string, c *call) er
 		case rep.kind == replyEnd && rep.seq == seq-1:
 			return nil
 		case rep.kind != replyItem || rep.seq != seq:
-			l.cancel(id)
 			return fmt.Errorf("%w: item %d of the stream is missing", ErrInterrupted, seq)
 		}
 		if err := r.items(ctx, rep.response); err != nil {
-			l.cancel(id)
 			return err
 		}
 		if seq-credited >= window/2 {

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"strings"
 	"time"
@@ -40,9 +42,51 @@ const directReplyTo = "amq.rabbitmq.reply-to"
 // isReplyQueue reports whether replies may be sent to a queue. A reply_to is somebody
 // else's word: without this rule it could put replies into a job queue.
 func isReplyQueue(name string) bool {
-	return len(name) <= 255 && (strings.HasPrefix(name, "amq.gen-") ||
-		strings.HasPrefix(name, directReplyTo+".") ||
-		strings.HasPrefix(name, "errand.reply."))
+	if len(name) > 255 {
+		return false
+	}
+	if address, direct := strings.CutPrefix(name, directReplyTo+"."); direct {
+		return isDirect(address)
+	}
+	return strings.HasPrefix(name, "amq.gen-") || strings.HasPrefix(name, "errand.reply.")
+}
+
+// isDirect reports whether RabbitMQ can have made an address of direct reply-to: an Erlang
+// process ID in base64, a dot, and a key. RabbitMQ 3.10 cuts the connection of whoever sends
+// a reply to anything else, and the request would come again and cut the next one.
+func isDirect(address string) bool {
+	process, key, ok := strings.Cut(address, ".")
+	if !ok || key == "" {
+		return false
+	}
+	id, err := base64.StdEncoding.Strict().DecodeString(process)
+	return err == nil && isProcess(id)
+}
+
+// isProcess reports whether b is a process ID in Erlang's external term format: a version, a
+// tag, the node's name with its own tag and length, and numbers.
+func isProcess(b []byte) bool {
+	if len(b) < 5 || b[0] != 131 {
+		return false
+	}
+	var head, name, numbers int
+	switch b[1] {
+	case 88: // NEW_PID_EXT
+		numbers = 12
+	case 103: // PID_EXT
+		numbers = 9
+	default:
+		return false
+	}
+	switch b[2] {
+	case 115, 119: // SMALL_ATOM_EXT, SMALL_ATOM_UTF8_EXT
+		head, name = 4, int(b[3])
+	case 100, 118: // ATOM_EXT, ATOM_UTF8_EXT
+		head, name = 5, int(binary.BigEndian.Uint16(b[3:]))
+	default:
+		return false
+	}
+	return name > 0 && len(b) == head+name+numbers
 }
 
 // maxExpiration is RabbitMQ's limit for an expiration, in milliseconds.
@@ -109,7 +153,19 @@ func readRequest(m *broker.Message, now time.Time) incoming {
 		}
 	}
 	in.credit, _ = integer(m.Headers[headerCredit])
+	if !in.known {
+		in.ContentType = foreignType(in.ContentType)
+	}
 	return in
+}
+
+// foreignType is a content type as a codec should see it. Plain text is what programs say that
+// don't care, those of RabbitMQ's Go tutorial among them: it counts as no type.
+func foreignType(contentType string) string {
+	if media, _, _ := strings.Cut(contentType, ";"); strings.TrimSpace(media) == "text/plain" {
+		return ""
+	}
+	return contentType
 }
 
 // reply is the message that answers in.
@@ -151,7 +207,7 @@ type reply struct {
 }
 
 func readReply(m *broker.Message) reply {
-	r := reply{response: Response{ContentType: m.ContentType, Headers: m.Headers, Body: m.Body}}
+	r := reply{response: Response{ContentType: foreignType(m.ContentType), Headers: m.Headers, Body: m.Body}}
 	if len(m.Headers) == 0 {
 		return r
 	}

@@ -111,7 +111,7 @@ func TestInteger(t *testing.T) {
 func TestIsReplyQueue(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{
-		"amq.gen-x": true, "amq.rabbitmq.reply-to.x": true, "errand.reply.x": true,
+		"amq.gen-x": true, "amq.rabbitmq.reply-to.x": false, "amq.rabbitmq.reply-to.x.y": false, "errand.reply.x": true,
 		"": false, "jobs": false, "amq.gen": false, "amq.rabbitmq.reply-to": false, "errand.replyx": false, "errand.jobs": false,
 		"amq.gen-" + strings.Repeat("x", 247): true, "amq.gen-" + strings.Repeat("x", 248): false,
 	} {
