@@ -14,6 +14,10 @@ const (
 	writeBuffer = 256 << 10
 )
 
+// defaultFrame is how large a frame is at most: what the library asks for and RabbitMQ allows
+// by default.
+const defaultFrame = 128 << 10
+
 var errSocketClosed = errors.New("broker: socket closed")
 
 // A socket joins small writes. amqp091-go writes once per publish and once per ack; here
@@ -23,7 +27,7 @@ var errSocketClosed = errors.New("broker: socket closed")
 // lost by it: confirms say that.
 type socket struct {
 	net.Conn // reads' deadlines and addresses
-	reader   *bufio.Reader
+	reader   *screen
 	timeout  time.Duration // for one write to a peer that doesn't read
 
 	mu       sync.Mutex
@@ -38,7 +42,7 @@ type socket struct {
 func newSocket(c net.Conn, timeout time.Duration) *socket {
 	s := &socket{
 		Conn:     c,
-		reader:   bufio.NewReaderSize(c, readBuffer),
+		reader:   &screen{from: bufio.NewReaderSize(c, readBuffer), limit: defaultFrame},
 		timeout:  timeout,
 		finished: make(chan struct{}),
 	}

@@ -140,6 +140,9 @@ func Parse(m broker.Message) (Job, error) {
 		j.Failure = &Failure{Error: cut(text), At: r.time(headerFailedAt), Reason: Reason(reason)}
 	}
 	j.Group = r.membership()
+	if reason, ok := r.text(broker.Unreadable); ok {
+		r.failf("its headers can't be read: %s", reason)
+	}
 	if m.Type == "" {
 		r.failf("no type")
 	}

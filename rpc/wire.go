@@ -216,6 +216,10 @@ func readReply(m *broker.Message) reply {
 	if control, _ := m.Headers[headerControl].(string); isReplyQueue(control) {
 		r.control = control
 	}
+	if _, unreadable := m.Headers[broker.Unreadable]; unreadable {
+		r.kind = ""
+		r.err = &Error{Internal, "the headers of the reply can't be read"}
+	}
 	if value, failed := m.Headers[headerCode]; failed {
 		code, _ := value.(string) // else it is none that we know
 		r.kind = ""
