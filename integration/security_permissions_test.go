@@ -365,7 +365,8 @@ func (s *stage) work(w *worker.Worker, queue string, send func(n int)) error {
 	}
 	send(stubborn)
 	send(hopeless)
-	err := s.await(ended, "the end of both jobs", func() bool { return w.Stats().Done+w.Stats().Dead == 2 })
+	// A refused message closes the channel, and what was in flight beside it is sent again.
+	err := s.await(ended, "the end of both jobs", func() bool { return w.Stats().Done > 0 && w.Stats().Dead > 0 })
 	if err != nil {
 		return err
 	}

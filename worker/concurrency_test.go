@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -32,7 +33,7 @@ func TestConcurrencyIsALimitAndIsReached(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
+				f := watch(t)
 				test.cfg.Logger = quiet
 				w := worker.New(f, test.cfg)
 				var now, most atomic.Int64
@@ -73,7 +74,7 @@ func TestConcurrencyIsALimitAndIsReached(t *testing.T) {
 func TestQueuesDoNotShareSlots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		quick := job.Define[args]("quick", job.Queue("quick"))
 		w := worker.New(f, worker.Config{Logger: quiet, Concurrency: 1})
 		worker.Handle(w, render, func(context.Context, args) error { time.Sleep(time.Minute); return nil })
@@ -93,17 +94,29 @@ func TestQueuesDoNotShareSlots(t *testing.T) {
 func TestDeliveryLostWhileItWaitsForASlotIsNotRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Concurrency: 1, Prefetch: 2})
-		ran := 0
-		worker.Handle(w, render, func(context.Context, args) error { ran++; time.Sleep(time.Second); return nil })
+		ran := make(chan string, 10)
+		worker.Handle(w, render, func(ctx context.Context, _ args) error {
+			j, _ := worker.JobFrom(ctx)
+			ran <- j.ID
+			time.Sleep(time.Second)
+			return nil
+		})
 		stop := start(t, w)
 		f.put("pdf", message("1"), message("2"))
 		synctest.Wait()
-		f.loseDelivery("2")
+		f.Cut()
 		time.Sleep(time.Minute)
-		if got := w.Stats(); ran != 1 || got != (worker.Stats{Done: 1}) {
-			t.Errorf("%d ran, stats are %+v, want one run and done", ran, got)
+		var got []string
+		for range len(ran) {
+			got = append(got, <-ran)
+		}
+		if want := []string{"1", "1", "2"}; !slices.Equal(got, want) {
+			t.Errorf("ran %q, want %q: both came again, and only the first had begun", got, want)
+		}
+		if got, want := w.Stats(), (worker.Stats{Lost: 1, Done: 2}); got != want {
+			t.Errorf("stats are %+v, want %+v", got, want)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -117,7 +130,7 @@ func TestWorkerDeclaresItsQueues(t *testing.T) {
 		t.Run(kind.Queue(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
+				f := watch(t)
 				w := worker.New(f, worker.Config{Logger: quiet, Namespace: "shop"})
 				worker.Handle(w, kind, returns(nil))
 				stop := start(t, w)

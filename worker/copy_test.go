@@ -17,9 +17,9 @@ import (
 )
 
 // workBroken runs one job on a broker where publishing does what onPublish says.
-func workBroken(t *testing.T, kind job.Kind[args], m broker.Message, onPublish func(broker.Message) error) (*fakeBroker, worker.Stats) {
+func workBroken(t *testing.T, kind job.Kind[args], m broker.Message, onPublish func(broker.Message) error) (*watched, worker.Stats) {
 	t.Helper()
-	f := newFake()
+	f := watch(t)
 	f.onPublish = func(_ context.Context, m broker.Message) error { return onPublish(m) }
 	w := worker.New(f, worker.Config{Logger: quiet})
 	worker.Handle(w, kind, returns(errDisk))

@@ -30,9 +30,10 @@ func (e *nilError) Error() string { return e.err.Error() }
 func (e *nilError) Unwrap() error { return e.err }
 
 // work runs one message of queue pdf through a handler until nothing happens any more.
-func work(t *testing.T, m broker.Message, fn func(context.Context, args) error, opts ...worker.Option) (*fakeBroker, worker.Stats) {
+func work(t *testing.T, m broker.Message, fn func(context.Context, args) error, opts ...worker.Option) (*watched, worker.Stats) {
 	t.Helper()
-	f := newFake()
+	f := watch(t)
+	f.alone = true
 	w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{4 * time.Second}})
 	worker.Handle(w, render, fn, opts...)
 	stop := start(t, w)
@@ -139,7 +140,7 @@ func TestPanicIsAFailedAttemptWithItsStackInTheLog(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				f := newFake()
+				f := watch(t)
 				w := worker.New(f, worker.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 				worker.Handle(w, render, func(context.Context, args) error { panic(test.value) })
 				stop := start(t, w)
@@ -209,7 +210,7 @@ func TestJobsThatAreNotRun(t *testing.T) {
 	typed := message("j")
 	typed.ContentType = "text/xml"
 	wrong := message("j")
-	wrong.Type = strings.Repeat("x", 1<<20)
+	wrong.Type = strings.Repeat("x", 255) // the longest that AMQP has
 	untyped := message("j")
 	untyped.Type = ""
 	tests := []struct {
@@ -304,17 +305,22 @@ func TestPublishFailure(t *testing.T) {
 		stats worker.Stats
 	}{
 		{"own queue is dead-lettered by the server", "pdf", []string{"dead-letter"}, 0, worker.Stats{Dead: 1}},
-		{"existing queue gets it back after a pause", "theirs", []string{"requeue"}, 5 * time.Second, worker.Stats{Requeued: 1}},
-		{"existing queue with retries, too", "adopted", []string{"requeue"}, 5 * time.Second, worker.Stats{Requeued: 1}},
+		{"existing queue gets it back after a pause", "theirs", []string{"requeue", "publish errand.dead", "ack"}, 5 * time.Second, worker.Stats{Requeued: 1, Dead: 1}},
+		{"existing queue with retries, too", "adopted", []string{"requeue", "publish errand.dead", "ack"}, 5 * time.Second, worker.Stats{Requeued: 1, Dead: 1}},
 	}
 	kinds := map[string]job.Kind[args]{"pdf": render, "theirs": foreign, "adopted": adopted}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
-				f.onPublish = func(context.Context, broker.Message) error { return broker.ErrTooLarge }
-				w := worker.New(f, worker.Config{Logger: quiet})
+				f := watch(t)
+				f.onPublish = func(context.Context, broker.Message) error {
+					if time.Since(f.start) < 5*time.Second {
+						return broker.ErrTooLarge
+					}
+					return nil
+				}
+				w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Never})
 				worker.Handle(w, kinds[test.queue], returns(errDisk))
 				stop := start(t, w)
 				f.put(test.queue, kinds[test.queue].New(args{}).Message())
@@ -358,9 +364,17 @@ func TestPanicInThePolicyGivesUp(t *testing.T) {
 func TestBrokerIsClosedBeforeTheCopy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.onPublish = func(context.Context, broker.Message) error { return broker.ErrClosed }
-		w := worker.New(f, worker.Config{Logger: quiet})
+		f := watch(t)
+		f.alone = true
+		closed := false
+		f.onPublish = func(context.Context, broker.Message) error {
+			if closed {
+				return nil
+			}
+			closed = true
+			return broker.ErrClosed
+		}
+		w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{time.Second}})
 		worker.Handle(w, render, returns(errDisk))
 		stop := start(t, w)
 		f.put("pdf", message("j"))
@@ -368,7 +382,7 @@ func TestBrokerIsClosedBeforeTheCopy(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		check(t, f, 0, "requeue")
+		check(t, f, 0, "requeue", "publish errand.delay.10", "ack")
 	})
 }
 
@@ -391,7 +405,7 @@ func TestExistingQueue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
+				f := watch(t)
 				w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{time.Second}})
 				worker.Handle(w, test.kind, returns(test.err))
 				stop := start(t, w)
@@ -419,7 +433,7 @@ func TestUntypedMessageOfAQueueWithTwoKindsIsMalformed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		other := job.Define[args]("other", job.Queue("theirs", topology.Existing()))
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet})
 		worker.Handle(w, foreign, ranAnyway(t))
 		worker.Handle(w, other, ranAnyway(t))
@@ -441,7 +455,7 @@ func TestLostDeliveryIsNeitherAnsweredNorCopied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
+				f := watch(t)
 				w := worker.New(f, worker.Config{Logger: quiet})
 				var cause error
 				worker.Handle(w, render, func(ctx context.Context, _ args) error {
@@ -452,7 +466,7 @@ func TestLostDeliveryIsNeitherAnsweredNorCopied(t *testing.T) {
 				stop := start(t, w)
 				f.put("pdf", message("j"))
 				synctest.Wait()
-				f.loseDelivery("j")
+				f.Cut()
 				synctest.Wait()
 				if !errors.Is(cause, worker.ErrDeliveryLost) {
 					t.Errorf("cause is %v, want ErrDeliveryLost", cause)
@@ -474,7 +488,7 @@ func TestLostDeliveryIsNeitherAnsweredNorCopied(t *testing.T) {
 func TestDeliveryLostWhileTheCopyIsPublished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		f.onPublish = func(ctx context.Context, _ broker.Message) error {
 			<-ctx.Done() // an outage
 			return fmt.Errorf("%w: %w", broker.ErrUnconfirmed, context.Cause(ctx))
@@ -484,7 +498,7 @@ func TestDeliveryLostWhileTheCopyIsPublished(t *testing.T) {
 		stop := start(t, w)
 		f.put("pdf", message("j"))
 		synctest.Wait()
-		f.loseDelivery("j")
+		f.Cut()
 		synctest.Wait()
 		if got := f.verbs(); len(got) > 0 || w.Stats() != (worker.Stats{Lost: 1}) {
 			t.Errorf("journal is %q, stats %+v, want one lost and no answer", got, w.Stats())

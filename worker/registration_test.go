@@ -45,12 +45,12 @@ func TestRegistrationPanics(t *testing.T) {
 		}},
 		{"nil policy", "retry.Never", func(*worker.Worker) { worker.Retry(nil) }},
 		{"nil broker", "nil broker", func(*worker.Worker) { worker.New(nil, worker.Config{}) }},
-		{"bad namespace", "namespace", func(*worker.Worker) { worker.New(newFake(), worker.Config{Namespace: "amq.x"}) }},
+		{"bad namespace", "namespace", func(*worker.Worker) { worker.New(watch(t), worker.Config{Namespace: "amq.x"}) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			mustPanic(t, test.want, func() { test.do(worker.New(newFake(), worker.Config{})) })
+			mustPanic(t, test.want, func() { test.do(worker.New(watch(t), worker.Config{})) })
 		})
 	}
 }
@@ -58,7 +58,7 @@ func TestRegistrationPanics(t *testing.T) {
 func TestHandleAfterRunPanics(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := worker.New(newFake(), worker.Config{Logger: quiet})
+		w := worker.New(watch(t), worker.Config{Logger: quiet})
 		worker.Handle(w, render, returns(nil))
 		stop := start(t, w)
 		synctest.Wait()
@@ -97,7 +97,7 @@ func TestRunErrors(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFake()
+			f := watch(t)
 			w := worker.New(f, worker.Config{Logger: quiet})
 			test.do(w)
 			err := w.Run(t.Context())
@@ -114,7 +114,7 @@ func TestRunErrors(t *testing.T) {
 func TestRunTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := worker.New(newFake(), worker.Config{Logger: quiet})
+		w := worker.New(watch(t), worker.Config{Logger: quiet})
 		worker.Handle(w, render, returns(nil))
 		stop := start(t, w)
 		synctest.Wait()
@@ -130,7 +130,7 @@ func TestRunTwice(t *testing.T) {
 func TestRunTellsWhyAQueueCanNotBeConsumed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		f.onConsume = func(string) error { return errDisk }
 		w := worker.New(f, worker.Config{Logger: quiet})
 		worker.Handle(w, render, returns(nil))
@@ -154,7 +154,7 @@ func TestMiddlewareOrder(t *testing.T) {
 				}
 			}
 		}
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Middleware: []worker.Middleware{note("outer"), note("inner")}})
 		worker.Handle(w, render, returns(errDisk))
 		stop := start(t, w)
@@ -180,7 +180,7 @@ func TestJobFrom(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet})
 		var got job.Job
 		var value any

@@ -16,7 +16,7 @@ import (
 func TestShutdownFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet})
 		worker.Handle(w, render, func(ctx context.Context, _ args) error {
 			time.Sleep(20 * time.Second)
@@ -46,7 +46,7 @@ func TestShutdownCutsOffAtTheEndOfGrace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
+				f := watch(t)
 				w := worker.New(f, worker.Config{Logger: quiet, Grace: test.grace})
 				var cause error
 				worker.Handle(w, render, func(ctx context.Context, _ args) error {
@@ -76,7 +76,7 @@ func TestShutdownCutsOffAtTheEndOfGrace(t *testing.T) {
 func TestHandlerThatSucceedsAfterTheCutIsDone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet})
 		worker.Handle(w, render, func(ctx context.Context, _ args) error { <-ctx.Done(); return nil })
 		stop := start(t, w)
@@ -92,7 +92,7 @@ func TestHandlerThatSucceedsAfterTheCutIsDone(t *testing.T) {
 func TestShutdownLeavesADeafHandlerWithinGrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Grace: 10 * time.Second, Timeout: -1})
 		deaf := make(chan struct{})
 		worker.Handle(w, render, func(context.Context, args) error { <-deaf; return nil })
@@ -118,7 +118,7 @@ func TestShutdownLeavesADeafHandlerWithinGrace(t *testing.T) {
 func TestShutdownDuringAnOutageGivesUpTheCopy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		f.onPublish = func(ctx context.Context, _ broker.Message) error {
 			<-ctx.Done()
 			return fmt.Errorf("%w: %w", broker.ErrNotConnected, context.Cause(ctx))
@@ -138,7 +138,7 @@ func TestShutdownDuringAnOutageGivesUpTheCopy(t *testing.T) {
 func TestShutdownStartsNothingThatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Concurrency: 1, Prefetch: 3})
 		ran := 0
 		worker.Handle(w, render, func(context.Context, args) error {
@@ -171,7 +171,7 @@ func TestShutdownStartsNothingThatWaits(t *testing.T) {
 func TestRunEndsWhenTheBrokerIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		closed := make(chan struct{})
 		f.onConsume = func(queue string) error {
 			if queue == "other" {
@@ -197,21 +197,23 @@ func TestRunEndsWhenTheBrokerIsClosed(t *testing.T) {
 }
 
 // A closingBroker hands out one delivery and is then closed under it.
-type closingBroker struct{ *fakeBroker }
+type closingBroker struct{ broker.Broker }
 
 func (b closingBroker) Consume(ctx context.Context, s broker.Subscription, deliver func(*broker.Delivery)) error {
 	ctx, lose := context.WithCancelCause(ctx)
-	c := &consumer{fake: b.fakeBroker, open: map[*broker.Delivery]bool{}}
-	deliver(broker.NewDelivery(ctx, s.Queue, message("j"), c))
+	deliver(broker.NewDelivery(ctx, s.Queue, message("j"), closingBroker{}))
 	synctest.Wait() // until the handler runs
 	lose(broker.ErrDeliveryLost)
 	return broker.ErrClosed
 }
 
+// Answer implements [broker.Answerer].
+func (closingBroker) Answer(*broker.Delivery, broker.Verdict) error { return broker.ErrDeliveryLost }
+
 func TestRunDoesNotWaitForDeafHandlersOnceTheBrokerIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := worker.New(closingBroker{newFake()}, worker.Config{Logger: quiet, Timeout: -1, Grace: 10 * time.Second})
+		w := worker.New(closingBroker{watch(t)}, worker.Config{Logger: quiet, Timeout: -1, Grace: 10 * time.Second})
 		deaf := make(chan struct{})
 		worker.Handle(w, render, func(context.Context, args) error { <-deaf; return nil })
 		began := time.Now()

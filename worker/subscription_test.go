@@ -65,7 +65,7 @@ func TestOutcomesOnATemporaryQueue(t *testing.T) {
 	}
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFake()
+			f := watch(t)
 			w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{time.Second, time.Second}})
 			worker.Handle(w, passing, test.handler)
 			stop := start(t, w)
@@ -87,7 +87,7 @@ func TestOutcomesOnATemporaryQueue(t *testing.T) {
 func TestDroppedMessagesAreLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		var text bytes.Buffer
 		w := worker.New(f, worker.Config{Logger: slog.New(slog.NewTextHandler(&text, nil))})
 		worker.Handle(w, passing, returns(errDisk))
@@ -109,7 +109,7 @@ func TestDroppedMessagesAreLogged(t *testing.T) {
 func TestSubscriptionToATemporaryQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Queues: map[string]worker.Queue{"temporary 1": {Prefetch: 77}}})
 		worker.Handle(w, passing, returns(nil))
 		stop := start(t, w)
@@ -132,7 +132,7 @@ func TestSubscriptionToATemporaryQueue(t *testing.T) {
 func TestOneKindOnTwoQueues(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{time.Second, time.Second}})
 		var seen []string
 		on := func(queue string, err error) {
@@ -175,9 +175,12 @@ func TestOneKindOnTwoQueues(t *testing.T) {
 func TestKindsThatShareAQueueDeclareAllOfIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
+		f := watch(t)
 		w := worker.New(f, worker.Config{Logger: quiet})
-		weather := topology.From(topology.Topology{Bindings: []topology.Binding{{Source: "weather"}}})
+		weather := topology.From(topology.Topology{
+			Exchanges: []topology.Exchange{{Name: "weather", Kind: "fanout"}},
+			Bindings:  []topology.Binding{{Source: "weather"}},
+		})
 		worker.Handle(w, heard, returns(nil))
 		worker.Handle(w, job.Define[args]("rain", job.Queue("audit", weather)), returns(nil))
 		stop := start(t, w)
@@ -213,7 +216,7 @@ func TestWhereJobsComeFrom(t *testing.T) {
 	}
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFake()
+			f := watch(t)
 			w := worker.New(f, worker.Config{Logger: quiet, Namespace: "shop"})
 			var got job.Job
 			worker.Handle(w, heard, func(ctx context.Context, _ args) error {
@@ -241,7 +244,7 @@ func TestCopiesStayInTheirGroup(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"retried": errDisk, "dead": retry.Permanent(errDisk), "snoozed": worker.Snooze(time.Second)} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFake()
+			f := watch(t)
 			w := worker.New(f, worker.Config{Logger: quiet, Retry: retry.Steps{time.Second}})
 			worker.Handle(w, render, returns(err))
 			stop := start(t, w)
