@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +71,14 @@ func (l *link) dial(ctx context.Context) (*generation, error) {
 	patience, cancel := context.WithTimeout(ctx, dialPatience)
 	defer cancel()
 	wait := reconnectPolicy()
-	var final error // the last error that may be one
+	var final, last error // the last errors that may be one, and that came before the time was up
 	for seen := 0; ; {
 		g, err := l.tryAll(patience, 1)
 		if err == nil {
 			return g, nil
+		}
+		if patience.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			last = err
 		}
 		believe := timesToBelieve(err)
 		if believe > 0 {
@@ -86,9 +90,7 @@ func (l *link) dial(ctx context.Context) (*generation, error) {
 		if sleep(patience, wait.NextBackOff()) {
 			continue
 		}
-		if final != nil {
-			err = final // it says more than that the time was up
-		}
+		err = cmp.Or(final, last, err) // they say more than that the time was up
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}

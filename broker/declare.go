@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/errandq/errand/topology"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -42,8 +43,14 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			c.mu.Unlock()
 			return nil
 		}
-		if channelOnly(err) || ctx.Err() != nil {
+		if ctx.Err() != nil || channelOnly(err) && !c.isDeletedMeanwhile(err, t) {
 			return err
+		}
+		if channelOnly(err) {
+			// If it is not one of t's own queues that is missing, it will be so again.
+			if casualties++; casualties == maxCasualties {
+				return err
+			}
 		}
 		if protocolError(err) && code(err) != amqp.InternalError {
 			// Each time that took the connection away from everybody: an exchange of a kind that
@@ -58,6 +65,15 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			return err
 		}
 	}
+}
+
+// isDeletedMeanwhile reports whether err may mean that one of t's queues, which was just declared,
+// was deleted before it could be bound or consumed.
+func (c *Conn) isDeletedMeanwhile(err error, t topology.Topology) bool {
+	if d, ok := errors.AsType[*DeclareError](err); ok && !(strings.HasPrefix(d.Object, "bind ") && strings.Contains(d.Object, " -> queue ")) {
+		return false
+	}
+	return code(err) == amqp.NotFound && len(t.Queues) > 0 && !c.cfg.NoDeclare
 }
 
 // checkArgs finds arguments that the library would not write, before anything is made.

@@ -77,8 +77,12 @@ func TestDeclareTellsWhatIsRefused(t *testing.T) {
 				if !ok || !strings.HasPrefix(d.Object, object) || !strings.Contains(err.Error(), hint) {
 					t.Errorf("%s: got %v, want a DeclareError of %s with %q", method, err, object, hint)
 				}
-				if n := len(s.seen(method)); n != 1 || c.Status().Publish.Generation != 1 {
-					t.Errorf("%s: it was tried %d times, want once on the same connection", method, n)
+				want := 1
+				if method == "queue.bind" && code == amqp.NotFound {
+					want = maxCasualties // the queue may have been deleted meanwhile
+				}
+				if n := len(s.seen(method)); n != want || c.Status().Publish.Generation != 1 {
+					t.Errorf("%s: it was tried %d times, want %d on the same connection", method, n, want)
 				}
 			})
 		}

@@ -92,23 +92,23 @@ func TestDialOverTCP(t *testing.T) {
 	}
 }
 
-// dialOnce dials in a bubble, and returns the error and how long it took.
-func dialOnce(ctx context.Context, t *testing.T, url string, cfg Config) (*DialError, error, time.Duration) {
+// dialOnce dials in a bubble, and returns how long it took and the error that must come.
+func dialOnce(ctx context.Context, t *testing.T, url string, cfg Config) (time.Duration, error) {
 	t.Helper()
 	cfg.Logger = quiet
 	began := time.Now()
 	c, err := Dial(ctx, url, cfg)
+	took := time.Since(began)
 	if err == nil {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 		t.Fatal("Dial: no error")
 	}
-	d, ok := errors.AsType[*DialError](err)
-	if !ok || strings.Contains(err.Error(), secret) {
+	if _, ok := errors.AsType[*DialError](err); !ok || strings.Contains(err.Error(), secret) {
 		t.Errorf("got %v, want a DialError without the password", err)
 	}
-	return d, err, time.Since(began)
+	return took, err
 }
 
 func TestDialGivesUpOnWhatCannotHelp(t *testing.T) {
@@ -133,7 +133,7 @@ func TestDialGivesUpOnWhatCannotHelp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t)
 			s.on(test.method, test.script)
-			_, err, took := dialOnce(t.Context(), t, test.url, Config{dial: s.dial})
+			took, err := dialOnce(t.Context(), t, test.url, Config{dial: s.dial})
 			if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "amqp://rabbit") {
 				t.Errorf("%s: got %v, want the endpoint and %q", test.name, err, test.want)
 			}
@@ -152,19 +152,19 @@ func TestDialHasPatience(t *testing.T) {
 	}{
 		"nobody listens":         {func(s *server) { s.setDown(true) }, "is RabbitMQ running there?"},
 		"cut when it has opened": {func(s *server) { s.on("connection.open", func(r *request) { r.peer.cut() }) }, errCutInHandshake.Error()},
-		"no answer":              {func(s *server) { s.on("connection.open", func(r *request) { r.peer.stall() }) }, "no answer to the AMQP handshake"},
+		"no answer":              {func(s *server) { s.on("connection.start-ok", func(r *request) { r.peer.stall() }) }, "no answer to the AMQP handshake"},
 	}
 	for name, trouble := range troubles {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t)
 			trouble.script(s)
-			_, err, took := dialOnce(t.Context(), t, "amqp://rabbit", Config{dial: s.dial})
+			took, err := dialOnce(t.Context(), t, "amqp://rabbit", Config{dial: s.dial})
 			if !strings.Contains(err.Error(), trouble.want) || took != dialPatience {
 				t.Errorf("%s: got %v after %v, want %q after %v", name, err, took, trouble.want, dialPatience)
 			}
 			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCut)
 			defer cancel()
-			if _, err, took := dialOnce(ctx, t, "amqp://rabbit", Config{dial: s.dial}); !errors.Is(err, errCut) || took != time.Second {
+			if took, err := dialOnce(ctx, t, "amqp://rabbit", Config{dial: s.dial}); !errors.Is(err, errCut) || took != time.Second {
 				t.Errorf("%s: got %v after %v, want the cause of the context's end", name, err, took)
 			}
 		})
@@ -177,8 +177,23 @@ func TestDialTellsTheErrorThatSaysMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		s.first(1, "connection.start-ok", func(r *request) { r.peer.cut(); s.setDown(true) })
-		if _, err, _ := dialOnce(t.Context(), t, "amqp://u:"+secret+"@rabbit", Config{dial: s.dial}); !strings.Contains(err.Error(), `no user "u"`) {
+		if _, err := dialOnce(t.Context(), t, "amqp://u:"+secret+"@rabbit", Config{dial: s.dial}); !strings.Contains(err.Error(), `no user "u"`) {
 			t.Errorf("got %v, want the doubt about the password", err)
+		}
+	})
+}
+
+// So is what was the matter before the last try, which the end of the time has cut short.
+func TestDialTellsTheErrorBeforeTheLastTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.on("connection.start-ok", func(*request) {})
+		s.setDown(true)
+		time.AfterFunc(dialPatience/2, func() { s.setDown(false) })
+		took, err := dialOnce(t.Context(), t, "amqp://rabbit", Config{dial: s.dial})
+		if !strings.Contains(err.Error(), "is RabbitMQ running there?") || took != dialPatience {
+			t.Errorf("got %v after %v, want that nobody listened, after %v", err, took, dialPatience)
 		}
 	})
 }

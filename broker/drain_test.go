@@ -191,13 +191,15 @@ func TestConsumeAsksForTime(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, version string
+		queue         string
 		refuses       bool
 		args          amqp.Table // of the last basic.consume
 		advice        string
 	}{
-		{"quorum queue", "4.3.1", false, amqp.Table{"x-consumer-timeout": int64(3660000)}, ""},
-		{"classic queue", "4.3.1", true, amqp.Table{}, ""},
-		{"older server", "4.2.0", false, amqp.Table{}, "rabbitmqctl set_policy -p '/'"},
+		{"quorum queue", "4.3.1", "pdf", false, amqp.Table{"x-consumer-timeout": int64(3660000)}, ""},
+		{"classic queue", "4.3.1", "pdf", true, amqp.Table{}, ""},
+		{"temporary queue", "4.3.1", "", false, amqp.Table{}, ""},
+		{"older server", "4.2.0", "pdf", false, amqp.Table{}, "rabbitmqctl set_policy -p '/'"},
 	}
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -212,14 +214,14 @@ func TestConsumeAsksForTime(t *testing.T) {
 			})
 			var log bytes.Buffer
 			c := s.connect(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			k := consume(t, c, Subscription{Queue: "pdf", MaxTime: time.Hour})
+			k := consume(t, c, Subscription{Queue: test.queue, MaxTime: time.Hour})
 			if got := s.last(t, "basic.consume").args; len(got) != len(test.args) || got["x-consumer-timeout"] != test.args["x-consumer-timeout"] {
 				t.Errorf("%s: got arguments %v, want %v", test.name, got, test.args)
 			}
 			if got := strings.Contains(log.String(), "remedy="); got != (test.advice != "") || !strings.Contains(log.String(), test.advice) {
 				t.Errorf("%s: the log says %s, want %q", test.name, log.String(), test.advice)
 			}
-			s.deliver(t, "pdf", "1")
+			s.deliver(t, s.last(t, "basic.consume").queue, "1")
 			if err := k.take(1)[0].Ack(); err != nil {
 				t.Error(err)
 			}

@@ -48,8 +48,12 @@ func (g *generation) serve(ctx context.Context, onBlocked func(amqp.Blocking)) e
 	for {
 		select {
 		case <-ctx.Done():
+			// Not CloseDeadline: each frame that comes in meanwhile makes the library move the
+			// deadline to that of the heartbeats.
+			timer := time.AfterFunc(closeTimeout, func() { g.socket.fail(ErrClosed) })
 			// The error would only tell that the peer did not say goodbye in time.
-			_ = g.amqp.CloseDeadline(time.Now().Add(closeTimeout))
+			_ = g.amqp.Close()
+			timer.Stop()
 			g.kill(ErrClosed)
 			return nil
 		case b, open := <-g.blocks:

@@ -35,6 +35,7 @@ type pubChannel struct {
 	closeErr func() error // why the channel closed; waits for it to close
 	discard  func()       // closes the channel, because a confirm doesn't come
 
+	late      atomic.Bool // a confirm did not come in time
 	mu        sync.Mutex
 	returned  []amqp.Return // taken from returns, not yet claimed by their senders
 	unclaimed atomic.Int32  // len(returned), readable without mu
@@ -95,6 +96,7 @@ func (pc *pubChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, 
 			return false
 		case <-timer.C:
 			if pc.gen.blockedBy() == "" {
+				pc.late.Store(true)
 				pc.discard()
 				timer.Reset(closeTimeout) // in case that it takes a moment
 			} else {

@@ -51,6 +51,7 @@ type batch struct {
 	nacked  bool       // this round had a refusal
 
 	patience time.Duration // with a confirm
+	late     bool          // this round had one that did not come in time
 
 	// unknown has the messages that were in flight when their connection or channel died: the
 	// server may have taken them.
@@ -78,7 +79,9 @@ func (b *batch) run() error {
 			b.sendAlone(m)
 		}
 		b.todo, b.again, b.alone = b.again, nil, nil
-		b.patience = min(2*b.patience, maxConfirmPatience)
+		if b.late {
+			b.patience, b.late = min(2*b.patience, maxConfirmPatience), false
+		}
 		if !b.nacked || len(b.todo) == 0 {
 			continue
 		}
@@ -188,6 +191,7 @@ func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
 		b.nacked = true
 		b.again = append(b.again, m)
 	default:
+		b.late = b.late || pc.late.Load()
 		b.lost(m, pc.closeErr())
 	}
 }

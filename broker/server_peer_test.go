@@ -19,15 +19,14 @@ type peer struct {
 	// publishing has what is read of a message, by channel. Only read uses it.
 	publishing map[uint16]*request
 
-	mu        sync.Mutex
-	changed   sync.Cond // of those below
-	pending   []byte    // to be written
-	ending    bool      // when that is done
-	mute      bool      // nothing is answered
-	stalled   bool      // nor read
-	isOver    bool
-	channels  map[uint16]*peerChannel
-	published int // on all channels
+	mu       sync.Mutex
+	changed  sync.Cond // of those below
+	pending  []byte    // to be written
+	ending   bool      // when that is done
+	mute     bool      // nothing is answered
+	stalled  bool      // nor read
+	isOver   bool
+	channels map[uint16]*peerChannel
 }
 
 type peerChannel struct {

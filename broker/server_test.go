@@ -37,7 +37,9 @@ func withServer(t *testing.T, f func(t *testing.T, s *server, c *Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		f(t, s, s.connect(t, Config{}))
+		c := s.connect(t, Config{})
+		synctest.Wait() // until it has looked for what is to be declared again
+		f(t, s, c)
 	})
 }
 

@@ -58,6 +58,7 @@ type batch struct {
 	conn     *Conn
 	ctx      context.Context
 	patience time.Duration // with a confirm
+	late     bool          // this round had one that did not come in time
 	todo     []*flight
 	errs     []error
 }
@@ -100,7 +101,9 @@ func (b *batch) round() {
 		}
 	}
 	b.todo = again
-	b.patience = min(2*b.patience, maxConfirmPatience)
+	if b.late {
+		b.patience, b.late = min(2*b.patience, maxConfirmPatience), false
+	}
 	if refused && !sleep(b.ctx, retryPause) {
 		for _, f := range b.todo {
 			b.fail(f, context.Cause(b.ctx))
@@ -161,6 +164,7 @@ func (b *batch) await(f *flight, began time.Time) (bool, error) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		b.late = b.late || f.confirms > b.patience
 		return f.confirms <= b.patience, nil
 	case <-f.cut:
 		return false, nil
