@@ -37,7 +37,7 @@ integration: ## the tests that need one
 test-matrix: ## the integration tests and a short run of bench/chaos on RabbitMQ 3.10, 4.0, 4.3 and a cluster; needs Docker
 	@scripts/setup.sh test
 	@scripts/setup.sh containers
-	@GO=$(GO) scripts/dockerd.sh scripts/matrix.sh
+	@GO=$(GO) scripts/dockerd.sh scripts/matrix.sh $(MATRIX)
 
 .PHONY: bench
 bench: ## errand beside a hand-written amqp091-go loop, in one run: jobs, calls, events
@@ -45,6 +45,11 @@ bench: ## errand beside a hand-written amqp091-go loop, in one run: jobs, calls,
 	$(GO) run ./bench
 	$(GO) run ./bench -rpc
 	$(GO) run ./bench -event
+
+.PHONY: chaos
+chaos: ## a minute of faults of every kind: jobs and calls are counted, and none may be lost
+	@scripts/setup.sh demo
+	$(GO) run ./bench/chaos
 
 # Pinned, so that a new release of it finds nothing new in an old commit.
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2

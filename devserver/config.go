@@ -14,6 +14,7 @@ type settings struct {
 	user, password string
 	address        string // the listeners' address
 	amqp, manage   int    // ports
+	cookie         string // Erlang's; members of a cluster have the same
 	extra          string // Options.Config
 }
 
@@ -31,7 +32,7 @@ func (s settings) files() map[string]string {
 		"advanced.config":     "[].\n",
 		"rabbitmq-env.conf":   "",
 		"conf.d/none.conf":    "", // the default is /etc/rabbitmq/conf.d
-		"home/.erlang.cookie": random(12),
+		"home/.erlang.cookie": s.cookie,
 	}
 }
 

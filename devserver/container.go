@@ -41,49 +41,70 @@ func runContainer(ctx context.Context, e engine, image string, o Options) (s *Se
 	if err := e.withoutReaper(ctx); err != nil {
 		return nil, err
 	}
+	log := cmp.Or(o.Logger, slog.Default())
+	if o.Nodes > 1 {
+		return runCluster(ctx, e, image, o, log)
+	}
 	began := time.Now()
-	c := &containerNode{engine: e}
+	c := &containerNode{engine: e, host: "localhost"}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("image %s: %w", image, err), c.stop())
 		}
 	}()
-	conf := settings{
-		dir: containerDir, user: "errand", password: random(12),
-		address: "0.0.0.0", amqp: 5672, manage: 15672, extra: o.Config,
-	}
-	if err := c.create(ctx, image, conf, cmp.Or(o.Logger, slog.Default())); err != nil {
-		return nil, err
-	}
-	candidates, err := c.endpoints(ctx, conf)
+	version, err := c.run(ctx, image, containerSettings(o.Config), log)
 	if err != nil {
 		return nil, err
-	}
-	var version string
-	c.endpoint, version, err = waitReady(ctx, c.tether.alive, candidates...)
-	if err != nil {
-		return nil, errors.Join(err, excerpt(c.tether.log.String()))
 	}
 	how := fmt.Sprintf("RabbitMQ %s in a container of %s, at %s, ready in %.1f s",
 		version, image, c.endpoint.url.Host, time.Since(began).Seconds())
 	return newServer(c.endpoint.url.String(), how, c.endpoint.manage, c), nil
 }
 
+func containerSettings(extra string) settings {
+	return settings{
+		dir: containerDir, user: "errand", password: random(12), cookie: random(12),
+		address: "0.0.0.0", amqp: 5672, manage: 15672, extra: extra,
+	}
+}
+
 // containerNode is a node in a container.
 type containerNode struct {
 	engine    engine
+	host      string // its name, as the other members of a cluster know it
+	network   string // that of the cluster, or empty
 	container *testcontainers.DockerContainer
 	tether    *tether
 	endpoint  endpoint
 
-	restarting sync.Mutex // held by restart and stop
+	restarting sync.Mutex // held by kill, start and stop
+}
+
+// nodename is what Erlang calls it.
+func (c *containerNode) nodename() string { return "errand@" + c.host }
+
+// run creates the container and returns the version of its node when that is ready. What
+// exists after an error is for stop to remove.
+func (c *containerNode) run(ctx context.Context, image string, conf settings, log *slog.Logger) (version string, err error) {
+	if err := c.create(ctx, image, conf, log); err != nil {
+		return "", err
+	}
+	candidates, err := c.endpoints(ctx, conf)
+	if err != nil {
+		return "", err
+	}
+	c.endpoint, version, err = waitReady(ctx, c.tether.alive, candidates...)
+	if err != nil {
+		return "", errors.Join(err, excerpt(c.tether.log.String()))
+	}
+	return version, nil
 }
 
 // create creates the container, attaches to it and starts it. What exists after an error
 // is for stop to remove.
 func (c *containerNode) create(ctx context.Context, image string, conf settings, log *slog.Logger) (err error) {
 	env := conf.environ()
-	env["RABBITMQ_NODENAME"] = "errand@localhost"
+	env["RABBITMQ_NODENAME"] = c.nodename()
 	env["RABBITMQ_PID_FILE"] = path.Join(conf.dir, "broker.pid")
 	var files []testcontainers.ContainerFile
 	for name, text := range conf.files() {
@@ -99,11 +120,15 @@ func (c *containerNode) create(ctx context.Context, image string, conf settings,
 		testcontainers.WithExposedPorts("5672/tcp", "15672/tcp"),
 		testcontainers.WithConfigModifier(func(config *container.Config) {
 			config.User = "0"
+			config.Hostname = c.host
 			config.OpenStdin, config.StdinOnce = true, true
 		}),
 		testcontainers.WithHostConfigModifier(func(config *container.HostConfig) { config.AutoRemove = true }),
 		testcontainers.WithAdditionalLifecycleHooks(testcontainers.ContainerLifecycleHooks{
 			PostCreates: []testcontainers.ContainerHook{func(ctx context.Context, created testcontainers.Container) (err error) {
+				if err := c.join(ctx, created.GetContainerID()); err != nil {
+					return err
+				}
 				c.tether, err = attach(ctx, c.engine, created.GetContainerID())
 				return err
 			}},
@@ -139,14 +164,26 @@ func (c *containerNode) endpoints(ctx context.Context, conf settings) ([]endpoin
 }
 
 func (c *containerNode) restart(ctx context.Context) error {
+	if err := c.kill(ctx); err != nil {
+		return err
+	}
+	return c.start(ctx)
+}
+
+// kill returns when the node is gone. Its container stays.
+func (c *containerNode) kill(ctx context.Context) error {
 	c.restarting.Lock()
 	defer c.restarting.Unlock()
 	if err := c.tether.order(orderKill); err != nil {
 		return err
 	}
-	if err := c.endpoint.waitGone(ctx); err != nil {
-		return err
-	}
+	return c.endpoint.waitGone(ctx)
+}
+
+// start starts the node that was killed or shut down, and returns when it is ready.
+func (c *containerNode) start(ctx context.Context) error {
+	c.restarting.Lock()
+	defer c.restarting.Unlock()
 	c.tether.log.reset()
 	if err := c.tether.order(orderStart); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -22,6 +23,8 @@ const (
 	EnvManagementURL = "AMQP_MANAGEMENT_URL"
 	// EnvImage names the container image.
 	EnvImage = "ERRAND_RABBITMQ_IMAGE"
+	// EnvNodes is how many nodes a server has.
+	EnvNodes = "ERRAND_RABBITMQ_NODES"
 )
 
 // Options say what kind of server is wanted. The zero value works.
@@ -36,9 +39,14 @@ type Options struct {
 	// with a login must have been pulled before.
 	Image string
 
+	// Nodes is how many nodes the server has. More than one are a cluster, each in a
+	// container of its own: see [Server.Members]. Defaults to ERRAND_RABBITMQ_NODES, then
+	// to 1.
+	Nodes int
+
 	// Config is added to rabbitmq.conf, for example "consumer_timeout = 10000\n".
-	// A server so configured is always a private one, because that of AMQP_URL is not
-	// ours to configure. Defaults to none.
+	// A server so configured, or of several nodes, is always a private one, because that of
+	// AMQP_URL is not ours to configure. Defaults to none.
 	Config string
 
 	// Private passes over AMQP_URL, for those who stop, restart or overload the server.
@@ -60,6 +68,7 @@ type machine struct {
 	url           string   // of EnvURL
 	managementURL string   // of EnvManagementURL
 	image         string   // of EnvImage
+	nodes         string   // of EnvNodes
 	engines       []string // addresses at which a Docker engine may listen
 	path          []string // directories that may hold rabbitmq-server
 }
@@ -69,6 +78,7 @@ func thisMachine() machine {
 		url:           os.Getenv(EnvURL),
 		managementURL: os.Getenv(EnvManagementURL),
 		image:         os.Getenv(EnvImage),
+		nodes:         os.Getenv(EnvNodes),
 		engines:       engineHosts(),
 		path:          searchPath(),
 	}
@@ -83,11 +93,28 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return start(ctx, o, thisMachine())
 }
 
+// countNodes is how many nodes the server shall have.
+func countNodes(o Options, m machine) (int, error) {
+	if o.Nodes > 0 || m.nodes == "" {
+		return max(o.Nodes, 1), nil
+	}
+	n, err := strconv.Atoi(m.nodes)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("devserver: %s: got %q, want a number of nodes", EnvNodes, m.nodes)
+	}
+	return n, nil
+}
+
 func start(ctx context.Context, o Options, m machine) (*Server, error) {
 	log := cmp.Or(o.Logger, slog.Default())
 	began := time.Now()
+	var err error
+	if o.Nodes, err = countNodes(o, m); err != nil {
+		return nil, err
+	}
 
-	if m.url != "" && !o.Private && o.Config == "" {
+	private := o.Private || o.Config != "" || o.Nodes > 1
+	if m.url != "" && !private {
 		s, err := startExternal(ctx, m)
 		if err != nil {
 			return nil, err

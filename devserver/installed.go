@@ -75,6 +75,9 @@ func findExecutable(name string, dirs []string) string {
 
 // startInstalled runs a node of the RabbitMQ that is installed here.
 func startInstalled(ctx context.Context, o Options, m machine) (*Server, error) {
+	if o.Nodes > 1 {
+		return nil, fmt.Errorf("%d nodes need a Docker engine", o.Nodes)
+	}
 	installed, err := findInstalled(m.path)
 	if err != nil {
 		return nil, err

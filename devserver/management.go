@@ -28,8 +28,9 @@ func newManagement(base, user, password string) *management {
 		user:     user,
 		password: password,
 		// Its own transport, so that close leaves no idle connection and touches
-		// nobody else's. A call takes milliseconds; the bound is for a node that hangs.
-		http: &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second},
+		// nobody else's. A call takes milliseconds, on a busy cluster seconds; the bound is for
+		// a node that hangs.
+		http: &http.Client{Transport: &http.Transport{}, Timeout: 30 * time.Second},
 	}
 }
 
@@ -90,6 +91,25 @@ func (m *management) createVhost(ctx context.Context, name, password string) err
 		}
 	}
 	return nil
+}
+
+// nodes is how many nodes of the cluster run, as this one sees it.
+func (m *management) nodes(ctx context.Context) (running int, err error) {
+	var nodes []struct {
+		Running bool `json:"running"`
+	}
+	err = m.call(ctx, http.MethodGet, "/api/nodes?columns=running", nil, nil, &nodes)
+	for _, n := range nodes {
+		if n.Running {
+			running++
+		}
+	}
+	return running, err
+}
+
+// permitted returns an error unless the user has permissions in the vhost.
+func (m *management) permitted(ctx context.Context, vhost, user string) error {
+	return m.call(ctx, http.MethodGet, "/api/permissions/"+vhost+"/"+user, nil, nil, nil)
 }
 
 func (m *management) deleteVhost(ctx context.Context, name string) error {
@@ -173,6 +193,9 @@ func (m *management) do(ctx context.Context, method, path string, header http.He
 		req.Header = header
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// Not sent: it tells the transport that any call may be made again, on another connection,
+	// when the server has just closed the one that was idle.
+	req.Header["Idempotency-Key"] = []string{}
 	req.SetBasicAuth(m.user, m.password)
 	resp, err := m.http.Do(req)
 	if err != nil {

@@ -67,7 +67,7 @@ func (n *node) prepare(extra string) error {
 		return err
 	}
 	conf := settings{
-		dir: n.dir, user: "errand", password: random(12),
+		dir: n.dir, user: "errand", password: random(12), cookie: random(12),
 		address: "127.0.0.1", amqp: ports[0], manage: ports[1], extra: extra,
 	}
 	n.epmdPort = ports[3]

@@ -89,6 +89,11 @@ func (s *Server) NewVhost(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("devserver: new vhost: %w", err)
 	}
 	s.vhosts.Store(name, struct{}{})
+	if c, ok := s.backend.(*cluster); ok {
+		if err := c.waitUser(ctx, name, name); err != nil {
+			return "", fmt.Errorf("devserver: new vhost: %w", err)
+		}
+	}
 	return rewrite(s.url, func(u *url.URL) {
 		u.User = url.UserPassword(name, password)
 		u.Path, u.RawPath = "/"+name, ""

@@ -22,6 +22,9 @@ func TestMemoryAlarm(t *testing.T) {
 	p := producer.New(conn, producer.Config{})
 	kind := job.Define[numbered]("alarmed")
 	enqueueNumbered(t, conn, kind, jobs)
+	if err := p.Enqueue(t.Context(), kind.New(numbered{0})); err != nil { // p declares, which takes its time
+		t.Fatal(err)
+	}
 
 	newHog(t, elsewhere, 2*serverAlarmMemory)
 	// The server tells a connection that it is blocked at its next message, whose own fate is

@@ -30,7 +30,7 @@ func TestConnectionsAreCutAtRandom(t *testing.T) {
 		worker.Handle(w, kind, worked.work)
 		start(t, w)
 	}
-	cuts := cutNowAndThen(t, p)
+	cuts := cutNowAndThen(t, p, worked.worked)
 	began := time.Now()
 	var conns []*broker.Conn
 	var wg sync.WaitGroup
@@ -62,26 +62,31 @@ func dialThrough(t *testing.T, p *proxy) *broker.Conn {
 }
 
 // cutNowAndThen cuts all connections several times a second until stop, which returns how
-// often that was, or the end of the test.
-func cutNowAndThen(t *testing.T, p *proxy) (stop func() int) {
+// often that was, or the end of the test. A cut waits until much was done since the last one:
+// RabbitMQ counts each against all jobs on the way, up to a limit, which a slow machine would
+// come to that gets little done between two of them.
+func cutNowAndThen(t *testing.T, p *proxy, done func() int) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	n, done := 0, make(chan struct{})
+	const much = 200 // as many as two workers hold
+	n, next, ended := 0, 0, make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(ended)
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(100*time.Millisecond + rand.N(600*time.Millisecond)):
+			}
+			if now := done(); now >= next {
 				p.cut()
-				n++
+				n, next = n+1, now+much
 			}
 		}
 	}()
 	stop = func() int {
 		cancel()
-		<-done
+		<-ended
 		return n
 	}
 	t.Cleanup(func() { stop() })

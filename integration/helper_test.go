@@ -34,7 +34,7 @@ func dialWith(t *testing.T, url string, cfg broker.Config) *broker.Conn {
 		cfg.Logger = quiet
 	}
 	cfg.Name = t.Name()
-	conn, err := broker.Dial(t.Context(), url, cfg)
+	conn, err := broker.Dial(t.Context(), rabbit.everywhere(url), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

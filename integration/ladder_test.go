@@ -138,7 +138,7 @@ func TestDelayedJobWithoutQueueIsParked(t *testing.T) {
 	t.Parallel()
 	url := rabbit.URL(t)
 	conn := dial(t, url)
-	j := job.Define[numbered]("orphan", job.Queue("orphans")).New(numbered{8}, job.Delay(400*time.Millisecond))
+	j := job.Define[numbered]("orphan", job.Queue("orphans")).New(numbered{8}, job.Delay(3*time.Second)) // after the queue is gone
 	enqueue(t, conn, j)
 	r := dialRaw(t, url)
 	r.delete("orphans")

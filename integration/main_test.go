@@ -10,7 +10,7 @@ import (
 )
 
 // rabbit is the server that the tests of this package share, each in a vhost of its own.
-var rabbit = devserver.NewShared(devserver.Options{})
+var rabbit = &sharedServer{Shared: devserver.NewShared(devserver.Options{})}
 
 func TestMain(m *testing.M) {
 	if url := os.Getenv(envWorker); url != "" {

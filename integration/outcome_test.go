@@ -103,7 +103,7 @@ var outcomes = []outcome{
 		attempts: []int{1, 2, 3},
 		stats:    worker.Stats{Retried: 2, Dead: 1},
 		reason:   job.Exhausted,
-		err:      "worker: job timed out after 100ms: worker: job timed out",
+		err:      "worker: job timed out after 500ms: worker: job timed out",
 	},
 	{
 		name:     "an endless error",
@@ -139,7 +139,7 @@ func TestOutcomes(t *testing.T) {
 func (o outcome) test(t *testing.T, url string, conn *broker.Conn) {
 	queue := strings.ReplaceAll(o.name, " ", "-")
 	kind := job.Define[numbered]("numbered", job.Queue(queue))
-	w := worker.New(conn, worker.Config{Retry: soon, Timeout: 100 * time.Millisecond, Logger: quiet})
+	w := worker.New(conn, worker.Config{Retry: soon, Timeout: 500 * time.Millisecond, Logger: quiet})
 	var mu sync.Mutex
 	var attempts []int
 	worker.Handle(w, kind, func(ctx context.Context, n numbered) error {

@@ -84,7 +84,7 @@ func newFortress(t *testing.T) *fortress {
 	mark := "# " + rand.Text()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	server, err := devserver.Start(ctx, devserver.Options{Private: true, Logger: quiet, Config: fmt.Sprintf(`%s
+	server, err := devserver.Start(ctx, devserver.Options{Private: true, Nodes: 1, Logger: quiet, Config: fmt.Sprintf(`%s
 listeners.ssl.1 = %s
 ssl_options.cacertfile = %s
 ssl_options.certfile = %s

@@ -14,6 +14,7 @@ const (
 // raise its alarms are not parallel, so they run before the parallel ones on it.
 var private = devserver.NewShared(devserver.Options{
 	Private: true,
+	Nodes:   1,
 	Config: `
 max_message_size = 65536
 consumer_timeout = 4000

@@ -2,15 +2,16 @@
 # Sets up what is missing to run the demo and the tests: Go, a C compiler for the race
 # detector (tests only), clients in other languages (tests only), and a RabbitMQ.
 #
-#   scripts/setup.sh demo|test|databases
+#   scripts/setup.sh demo|test|databases|containers
 #
 # databases installs PostgreSQL and MariaDB, for tests that are skipped without them.
+# containers installs a Docker engine, and what builds images without a registry.
 # A RabbitMQ is at hand if AMQP_URL names one, if a Docker engine answers that has the image
 # or can get it, or if rabbitmq-server is installed. Else the system's package manager
 # installs it. Nothing is started here: package devserver does that.
 set -eu
 
-what=${1:?usage: setup.sh demo|test|databases}
+what=${1:?usage: setup.sh demo|test|databases|containers}
 amqplib=/usr/share/php/PhpAmqpLib/autoload.php
 image=${ERRAND_RABBITMQ_IMAGE:-rabbitmq:4-management}
 
@@ -62,6 +63,14 @@ if [ "$what" = databases ]; then
 	has mariadbd || [ -x /usr/sbin/mariadbd ] || install mariadb-server mariadb || say "no MariaDB: its tests are skipped"
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || install postgresql postgresql ||
 		say "no PostgreSQL: its tests are skipped"
+	exit 0
+fi
+
+if [ "$what" = containers ]; then
+	if ! has docker || ! { timeout 10 docker info >/dev/null 2>&1 || has dockerd; }; then
+		install "docker.io iptables" "" || die "a Docker engine is missing: install and start one"
+	fi
+	has debootstrap || install "debootstrap" "" || say "no debootstrap: images can't be built where no registry has them"
 	exit 0
 fi
 

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/errandq/errand/bench/chaos/role"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if raw := os.Getenv(role.Env); raw != "" {
+		os.Exit(role.Main(raw))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// A short run on a real server, with the same faults each time.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped in short mode: it takes half a minute")
+	}
+	// Those of the network and of processes: the others take minutes, or wear out the server.
+	faults, err := pick(allFaults(), []string{"cut", "cut-at-byte", "half-open", "latency", "tiny-reads",
+		"worker-killed", "producer-killed", "caller-killed", "server-killed", "worker-stopped", "connections-closed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := chaos(t.Context(), options{
+		lasts: 15 * time.Second, seed: 1, faults: faults, rate: 100, say: t.Logf,
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if r == nil {
+		t.FailNow()
+	}
+	t.Log("\n" + r.String())
+	if r.sum.Worked == 0 || r.sum.Calls.Right == 0 || len(r.sum.Recoveries) == 0 {
+		t.Errorf("got %d jobs worked, %d calls answered, %d kinds of faults, want some of each",
+			r.sum.Worked, r.sum.Calls.Right, len(r.sum.Recoveries))
+	}
+}
