@@ -22,7 +22,7 @@ examples: ## events: logs to disk and screen, a video in six jobs, orders into a
 test: ## set up what is missing and run all tests, with the race detector and a real RabbitMQ
 	@scripts/setup.sh test
 	$(GO) vet ./...
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 20m ./...
 
 .PHONY: unit
 unit: ## all tests, without those that need a RabbitMQ where none can be had
@@ -31,7 +31,7 @@ unit: ## all tests, without those that need a RabbitMQ where none can be had
 .PHONY: integration
 integration: ## the tests that need one
 	@scripts/setup.sh test
-	$(GO) test -race -timeout 10m ./integration ./devserver
+	$(GO) test -race -timeout 20m ./integration ./devserver
 
 .PHONY: test-matrix
 test-matrix: ## the integration tests and a short run of bench/chaos on RabbitMQ 3.10, 4.0, 4.3 and a cluster; needs Docker
