@@ -366,7 +366,7 @@ func (s *stage) work(w *worker.Worker, queue string, send func(n int)) error {
 	send(stubborn)
 	send(hopeless)
 	// A refused message closes the channel, and what was in flight beside it is sent again.
-	err := s.await(ended, "the end of both jobs", func() bool { return w.Stats().Done > 0 && w.Stats().Dead > 0 })
+	err := s.await(ended, "the end of both jobs", func() bool { return w.Stats().Dead > 0 && w.Stats().Done+w.Stats().Dead >= 2 })
 	if err != nil {
 		return err
 	}

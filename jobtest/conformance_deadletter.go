@@ -82,9 +82,7 @@ func deadRejected(c *trial, queueType string) {
 	if string(d.Body) != "a" || d.ID != m.ID || d.Type != m.Type || d.Headers["h"] != "v" || d.Priority != 2 {
 		c.Errorf("the dead letter: got %+v, want it as it was published: %+v", d.Message, m)
 	}
-	if d.Redelivered || d.Deliveries != 0 {
-		c.Errorf("the dead letter: got redelivered %v, deliveries %d; want it to begin anew", d.Redelivered, d.Deliveries)
-	}
+	// Whether its counts begin anew depends on the version, and on the types of both queues.
 }
 
 func deadExpired(c *trial, queueType string) {
