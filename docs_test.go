@@ -1,6 +1,7 @@
 package errand_test
 
 import (
+	"go/ast"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -94,4 +95,60 @@ func TestNamedTests(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What the documentation names of our packages exists.
+func TestNamedIdentifiers(t *testing.T) {
+	t.Parallel()
+	exported := map[string]bool{}
+	packages := map[string]bool{}
+	for _, s := range sources(t, code) {
+		name := s.syntax.Name.Name
+		if !s.isLibrary() && s.dir != "devserver" {
+			continue
+		}
+		packages[name] = true
+		for _, d := range s.syntax.Decls {
+			for _, id := range declaredBy(d) {
+				exported[name+"."+id] = true
+			}
+		}
+	}
+	named := regexp.MustCompile(`\b([a-z]+)\.([A-Z]\w*)`)
+	found := 0
+	for page, text := range pages(t) {
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
+			if !packages[m[1]] {
+				continue
+			}
+			if found++; !exported[m[0]] {
+				t.Errorf("%s names %s, which package %s does not have", page, m[0], m[1])
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("found only %d names of our packages in the documentation: is this test looking at it?", found)
+	}
+}
+
+// declaredBy are the names that a declaration gives to its package.
+func declaredBy(d ast.Decl) (names []string) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			names = append(names, d.Name.Name)
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				names = append(names, spec.Name.Name)
+			case *ast.ValueSpec:
+				for _, id := range spec.Names {
+					names = append(names, id.Name)
+				}
+			}
+		}
+	}
+	return names
 }
