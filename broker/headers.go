@@ -57,6 +57,30 @@ func sizeOf(v any, depth int) (int, error) {
 	return 0, fmt.Errorf("%w: a %T has no form in an AMQP header", ErrInvalid, v)
 }
 
+// Integer reads a header that is an integer. It takes any type that AMQP has for one, because
+// every language's client sends another. ok is false if v is none.
+func Integer(v any) (n int64, ok bool) {
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int32:
+		return int64(v), true
+	case int64:
+		return v, true
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	}
+	return 0, false
+}
+
 // table is headers in the library's form: nested maps get its type, and plain ints 64 bits,
 // because it would write them with 32. Flat headers, the usual ones, are not copied.
 func table(headers map[string]any) amqp.Table {

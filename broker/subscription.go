@@ -49,8 +49,9 @@ type Subscription struct {
 // prefetch is what AMQP can say of Prefetch: it has 16 bits for it, and 0 means no limit.
 func (s Subscription) prefetch() int { return min(max(s.Prefetch, 1), math.MaxUint16) }
 
-// declared are the declarations that don't belong to a temporary queue.
-func (s Subscription) declared() topology.Topology {
+// Declared is what of Topology a [Consumer] declares before it consumes: all of it, but for the
+// bindings of a temporary queue, which is not there yet.
+func (s Subscription) Declared() topology.Topology {
 	if s.Queue != "" {
 		return s.Topology
 	}
@@ -84,7 +85,7 @@ func (c *Conn) receive(ctx context.Context, link *link, s Subscription, begin fu
 	defer wg.Wait()
 	defer stop()
 
-	err := c.Declare(soft, s.declared())
+	err := c.Declare(soft, s.Declared())
 	if err == nil {
 		err = c.receiveOn(ctx, soft, link, s, begin)
 	}
@@ -120,7 +121,7 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 			if time.Since(began) > healthy {
 				wait.Reset()
 			}
-		case !worked && channelOnly(err) && !c.isDeletedMeanwhile(err, s.declared()):
+		case !worked && channelOnly(err) && !c.isDeletedMeanwhile(err, s.Declared()):
 			return fmt.Errorf("broker: consume %q: %w", s.Queue, err)
 		}
 		if soft.Err() != nil {
@@ -134,7 +135,7 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 			c.starved.Add(1)
 		}
 		if code(err) == amqp.NotFound || errors.Is(err, errCancelled) {
-			if err := c.Declare(soft, s.declared()); err != nil {
+			if err := c.Declare(soft, s.Declared()); err != nil {
 				log.Warn("declaring the queue again failed", "err", err)
 			}
 		}

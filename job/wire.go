@@ -186,31 +186,13 @@ func (r *reader) failf(format string, args ...any) {
 	}
 }
 
-// integer takes any integer type, because every language's client sends another.
 func (r *reader) integer(name string) (int64, bool) {
-	switch v := r.headers[name].(type) {
-	case nil:
-		return 0, false
-	case int:
-		return int64(v), true
-	case int8:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case int32:
-		return int64(v), true
-	case int64:
-		return v, true
-	case uint8:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	default:
+	v := r.headers[name]
+	n, ok := broker.Integer(v)
+	if !ok && v != nil {
 		r.failf("header %s is a %T, want an integer", name, v)
-		return 0, false
 	}
+	return n, ok
 }
 
 // maxMillis is the end of the year 9999, beyond which times have no common form.

@@ -163,7 +163,7 @@ func (c *Conn) receive(ctx context.Context, s subscription, begin func(*consumer
 
 // receiveUntil runs one consumer after the other until soft ends.
 func (c *Conn) receiveUntil(ctx, soft context.Context, s subscription, begin func(*consumer) broker.Receiver) error {
-	if err := c.Declare(soft, declared(s.Subscription)); err != nil {
+	if err := c.Declare(soft, s.Declared()); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
@@ -181,7 +181,7 @@ func (c *Conn) receiveUntil(ctx, soft context.Context, s subscription, begin fun
 		}
 		// The queue may be gone. If it can't be declared there is another try, as there is with
 		// the real one.
-		if err := c.Declare(soft, declared(s.Subscription)); errors.Is(err, broker.ErrClosed) {
+		if err := c.Declare(soft, s.Declared()); errors.Is(err, broker.ErrClosed) {
 			return err
 		}
 	}
@@ -200,15 +200,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// declared are the declarations that don't belong to a temporary queue.
-func declared(s broker.Subscription) topology.Topology {
-	t := s.Topology
-	if s.Queue == "" {
-		t.Bindings = slices.DeleteFunc(slices.Clone(t.Bindings), func(b topology.Binding) bool { return b.Destination == "" })
-	}
-	return t
 }
 
 // directReplyTo is the name by which a channel consumes replies to itself.

@@ -42,9 +42,7 @@ func (s *Server) listen(ctx, soft context.Context) (hangUp func(), err error) {
 // told is called with each word of a caller. Calls that it does not name right are over, or
 // somebody else's.
 func (s *Server) told(d *broker.Delivery) {
-	s.mu.Lock()
-	r := s.running[d.CorrelationID]
-	s.mu.Unlock()
+	r := s.find(d.CorrelationID)
 	if r == nil {
 		return
 	}
@@ -52,7 +50,7 @@ func (s *Server) told(d *broker.Delivery) {
 	case typeCancel:
 		r.cancel(ErrCallerGone)
 	case typeCredit:
-		if seq, ok := integer(d.Headers[headerSeq]); ok {
+		if seq, ok := broker.Integer(d.Headers[headerSeq]); ok {
 			r.grant(seq)
 		}
 	}
@@ -61,10 +59,7 @@ func (s *Server) told(d *broker.Delivery) {
 // gone is called with a reply that no queue has taken: its caller has died.
 func (s *Server) gone(m broker.Message) {
 	s.stats.unroutable.Add(1)
-	s.mu.Lock()
-	r := s.running[m.CorrelationID]
-	s.mu.Unlock()
-	if r != nil {
+	if r := s.find(m.CorrelationID); r != nil {
 		r.cancel(ErrCallerGone)
 	}
 }

@@ -347,6 +347,13 @@ func (s *Server) register(r *running) {
 	s.running[r.correlation] = r
 }
 
+// find returns the call that runs under a correlation ID, or nil.
+func (s *Server) find(correlation string) *running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[correlation]
+}
+
 func (s *Server) unregister(r *running) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -145,14 +145,14 @@ func readRequest(m *broker.Message, now time.Time) incoming {
 	if m.Expiration > 0 {
 		in.deadline = now.Add(m.Expiration)
 	}
-	if ms, ok := integer(m.Headers[headerDeadline]); ok {
+	if ms, ok := broker.Integer(m.Headers[headerDeadline]); ok {
 		in.known = in.correlation != ""
 		// The earlier of the two, in case that the caller's clock is ahead of ours.
 		if t := time.UnixMilli(ms); in.deadline.IsZero() || t.Before(in.deadline) {
 			in.deadline = t
 		}
 	}
-	in.credit, _ = integer(m.Headers[headerCredit])
+	in.credit, _ = broker.Integer(m.Headers[headerCredit])
 	if !in.known {
 		in.ContentType = foreignType(in.ContentType)
 	}
@@ -212,7 +212,7 @@ func readReply(m *broker.Message) reply {
 		return r
 	}
 	r.kind, _ = m.Headers[headerReply].(string)
-	r.seq, _ = integer(m.Headers[headerSeq])
+	r.seq, _ = broker.Integer(m.Headers[headerSeq])
 	if control, _ := m.Headers[headerControl].(string); isReplyQueue(control) {
 		r.control = control
 	}
@@ -231,29 +231,6 @@ func readReply(m *broker.Message) reply {
 // control is a word to the running call id.
 func control(queue, kind, id string, headers map[string]any) broker.Message {
 	return broker.Message{Key: queue, ID: id, CorrelationID: id, Type: kind, Transient: true, Optional: true, Headers: headers}
-}
-
-// integer reads a number of any width that AMQP has.
-func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case int64:
-		return v, true
-	case int32:
-		return int64(v), true
-	case int16:
-		return int64(v), true
-	case int8:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case uint8:
-		return int64(v), true
-	case int:
-		return int64(v), true
-	}
-	return 0, false
 }
 
 // ended is why ctx has ended: its error, and its cause if that says more.

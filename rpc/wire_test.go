@@ -94,16 +94,16 @@ func TestReadReply(t *testing.T) {
 func TestInteger(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{int64(7), int32(7), int16(7), int8(7), uint32(7), uint16(7), uint8(7), 7} {
-		if got, ok := integer(v); !ok || got != 7 {
+		if got, ok := broker.Integer(v); !ok || got != 7 {
 			t.Errorf("%T: got %d, %v, want 7", v, got, ok)
 		}
 	}
 	for _, v := range []any{nil, "7", 7.0, true, []byte{7}, []any{7}} {
-		if got, ok := integer(v); ok {
+		if got, ok := broker.Integer(v); ok {
 			t.Errorf("%T: got %d, want no number", v, got)
 		}
 	}
-	if got, _ := integer(uint32(math.MaxUint32)); got != math.MaxUint32 {
+	if got, _ := broker.Integer(uint32(math.MaxUint32)); got != math.MaxUint32 {
 		t.Errorf("got %d, want %d", got, uint32(math.MaxUint32))
 	}
 }
