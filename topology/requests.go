@@ -7,8 +7,8 @@ import "time"
 const requestsExpire = 10 * time.Minute
 
 // Requests declares a queue for the requests of remote calls. They are worth something only
-// while their callers wait, so the queue is a classic one, a third as slow as a quorum queue
-// for a lone caller, without a place for dead letters: requests that expire vanish. It
+// while their callers wait, so the queue is a classic one, which takes less than half the time of a
+// quorum queue for a lone caller, without a place for dead letters: requests that expire vanish. It
 // vanishes itself when it has had no consumer for ten minutes. With [Existing] nothing is
 // declared.
 func Requests(queue string, opts ...Option) Topology {
