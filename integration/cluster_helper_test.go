@@ -111,6 +111,7 @@ func newTraffic(t *testing.T) *traffic {
 	f.stop = func() { stop(); wg.Wait() }
 	t.Cleanup(f.stop)
 	f.more(500)
+	awaitRegistered(t)
 	f.mu.Lock()
 	f.longest = 0 // of the time from now on
 	f.mu.Unlock()

@@ -103,6 +103,7 @@ func TestServerIsKilled(t *testing.T) {
 	var wg sync.WaitGroup
 	produce(t, &wg, conn, kind, 0, jobs/2, 50) // all confirmed before
 	wg.Wait()
+	awaitRegistered(t)
 	produce(t, &wg, conn, kind, jobs/2, jobs, 50) // some in flight
 	if err := private.Server(t).Restart(t.Context()); err != nil {
 		t.Fatal(err)

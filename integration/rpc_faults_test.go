@@ -217,6 +217,7 @@ func TestRabbitMQIsRestartedUnderLoad(t *testing.T) {
 			dialRaw(t, url).awaitConsumer("increment")
 			l := startLoad(t, newClient(t, dial(t, url), rpc.ClientConfig{}), m)
 			l.more(100)
+			awaitRegistered(t)
 			if err := private.Server(t).Restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
