@@ -18,6 +18,8 @@ var (
 	ErrTooLarge = errors.New("broker: too large")
 	// ErrInvalid: the message can't be written in AMQP at all.
 	ErrInvalid = errors.New("broker: invalid message")
+	// ErrForbidden: the user may not write to the exchange.
+	ErrForbidden = errors.New("broker: not permitted")
 	// ErrBlocked: the broker is out of memory or disk and has stopped taking messages.
 	ErrBlocked = errors.New("broker: blocked by the server")
 	// ErrNotConnected: there was no connection until the context ended.

@@ -2,8 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -20,6 +22,7 @@ type generation struct {
 	closes   chan *amqp.Error
 	blocks   chan amqp.Blocking
 	dead     chan struct{} // closed when it is over
+	late     atomic.Bool   // given up, because a confirm did not come
 
 	mu      sync.Mutex
 	blocked string        // the server's reason; empty: not blocked
@@ -65,12 +68,23 @@ func (g *generation) serve(ctx context.Context, onBlocked func(amqp.Blocking)) e
 			onBlocked(b)
 		case err := <-g.closes:
 			g.kill(ErrClosed)
-			if err == nil { // closed by our own side
+			switch {
+			case g.late.Load():
+				return errLate
+			case err == nil: // closed by our own side
 				return ErrClosed
 			}
 			return err
 		}
 	}
+}
+
+var errLate = errors.New("broker: given up, because a confirm did not come")
+
+// giveUp ends the connection because a confirm does not come on it.
+func (g *generation) giveUp() {
+	g.late.Store(true)
+	g.socket.fail(errLate)
 }
 
 // kill closes the socket under the connection: every call on it returns.

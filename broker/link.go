@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ type link struct {
 	log       *slog.Logger
 	// prepare is called with each new generation before anybody else gets it.
 	prepare func(*generation) error
+
+	at   int  // the endpoint of the last generation
+	late bool // that one was given up, because a confirm did not come: its node may be cut off
 
 	mu      sync.Mutex
 	current *generation   // nil while there is none
@@ -67,6 +71,7 @@ func (l *link) run(ctx context.Context, first *generation) {
 			return
 		}
 		l.log.Warn("connection lost", "endpoint", g.endpoint.String(), "err", err)
+		l.late = g.late.Load()
 		g = nil
 	}
 }
@@ -106,13 +111,19 @@ func (l *link) connect(ctx context.Context, number uint64) (*generation, error) 
 }
 
 // tryAll tries each endpoint once, in an order of its own, so that many clients of a
-// cluster spread over its nodes. The error joins one [*DialError] an endpoint.
+// cluster spread over its nodes; one that was just given up comes last. The error joins one
+// [*DialError] an endpoint.
 func (l *link) tryAll(ctx context.Context, number uint64) (*generation, error) {
 	var errs []error
-	for _, i := range rand.Perm(len(l.endpoints)) {
+	order := rand.Perm(len(l.endpoints))
+	if l.late {
+		order = append(slices.DeleteFunc(order, func(i int) bool { return i == l.at }), l.at)
+	}
+	for _, i := range order {
 		e := l.endpoints[i]
 		conn, s, err := e.open(ctx, l.cfg, l.role)
 		if err == nil {
+			l.at = i
 			l.log.Info("connected", "endpoint", e.String(), "version", conn.Properties["version"])
 			return newGeneration(number, e, conn, s), nil
 		}

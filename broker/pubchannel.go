@@ -25,7 +25,7 @@ const (
 	maxConfirmPatience = 10 * time.Minute
 )
 
-// A pubChannel is a channel in confirm mode that all callers share.
+// A pubChannel is a channel in confirm mode.
 type pubChannel struct {
 	gen     *generation
 	ch      *amqp.Channel
@@ -33,16 +33,17 @@ type pubChannel struct {
 	returns chan amqp.Return
 
 	closeErr func() error // why the channel closed; waits for it to close
-	discard  func()       // closes the channel, because a confirm doesn't come
+	overdue  func()       // ends the channel, because a confirm doesn't come
 
-	late      atomic.Bool // a confirm did not come in time
+	late      atomic.Bool // ended because a confirm did not come in time; see isLate
 	mu        sync.Mutex
 	returned  []amqp.Return // taken from returns, not yet claimed by their senders
 	unclaimed atomic.Int32  // len(returned), readable without mu
 }
 
 // openPub opens a confirm channel on g with room for the returns of n messages in flight.
-func openPub(g *generation, n int) (*pubChannel, error) {
+// overdue is called once at most, and has to see to it that the channel ends.
+func openPub(g *generation, n int, overdue func(*pubChannel)) (*pubChannel, error) {
 	ch, err := g.channel()
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func openPub(g *generation, n int) (*pubChannel, error) {
 		}
 		return ErrClosed
 	})
-	pc.discard = sync.OnceFunc(func() { g.closeChannel(ch) })
+	pc.overdue = sync.OnceFunc(func() { overdue(pc) })
 	if err := g.call("confirm.select", func() error { return ch.Confirm(false) }); err != nil {
 		g.closeChannel(ch)
 		return nil, err
@@ -68,7 +69,10 @@ func openPub(g *generation, n int) (*pubChannel, error) {
 }
 
 // alive reports whether the channel can still be published on.
-func (pc *pubChannel) alive() bool { return !pc.ch.IsClosed() }
+func (pc *pubChannel) alive() bool { return !pc.isLate() && !pc.ch.IsClosed() }
+
+// isLate reports whether it is ended because a confirm did not come in time.
+func (pc *pubChannel) isLate() bool { return pc.late.Load() || pc.gen.late.Load() }
 
 // send writes m and returns what its confirm will come to.
 func (pc *pubChannel) send(m *Message) (*amqp.DeferredConfirmation, error) {
@@ -77,9 +81,10 @@ func (pc *pubChannel) send(m *Message) (*amqp.DeferredConfirmation, error) {
 
 // await waits for the confirm of a message until ctx ends. It returns false if ctx did.
 //
-// A confirm can fail to come on a connection that is well: RabbitMQ 3.10 was seen to forget
-// messages that reach it right after its start. When patience is over the channel is
-// closed; that completes the confirm, unconfirmed, and the message is sent again.
+// A confirm can fail to come on a connection that is well: a queue has no leader, or RabbitMQ
+// forgets a message that reaches it right after its start, as 3.10 was seen to do. When
+// patience is over the channel is ended; that completes the confirm, unconfirmed, and the
+// message is sent again.
 func (pc *pubChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, patience time.Duration) bool {
 	select {
 	case <-dc.Done():
@@ -96,9 +101,7 @@ func (pc *pubChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, 
 			return false
 		case <-timer.C:
 			if pc.gen.blockedBy() == "" {
-				pc.late.Store(true)
-				pc.discard()
-				timer.Reset(closeTimeout) // in case that it takes a moment
+				pc.overdue()
 			} else {
 				timer.Reset(patience) // an alarm may last
 			}

@@ -66,9 +66,10 @@ const maxCasualties = 3
 
 // A flight is a message that was sent and waits for its confirm.
 type flight struct {
-	m  *Message
-	pc *pubChannel
-	dc *amqp.DeferredConfirmation
+	m    *Message
+	lane *lane
+	pc   *pubChannel
+	dc   *amqp.DeferredConfirmation
 }
 
 func (b *batch) run() error {
@@ -109,42 +110,57 @@ func (b *batch) round() {
 	b.landAll()
 }
 
-// send takes a slot and writes m. Its error is final: ctx is over or the Conn closed.
+// send writes m. Its error is final: ctx is over or the Conn closed.
 func (b *batch) send(m *Message) error {
 	for {
-		pc, err := b.p.channel(b.ctx)
-		if err != nil {
-			return err
-		}
-		if err := b.takeSlot(); err != nil {
-			return err
-		}
-		dc, err := pc.send(m)
-		if err == nil {
-			b.flights = append(b.flights, flight{m, pc, dc})
+		l := b.p.board(m)
+		sent, err := b.sendBy(l, m)
+		if sent {
 			return nil
 		}
-		<-b.p.slots
-		if bad := table(m.Headers).Validate(); bad != nil {
-			// Not the channel but the message: Check should have caught it.
-			return fmt.Errorf("%w: %w", ErrInvalid, bad)
-		}
-		if pc.alive() {
-			// The socket failed, and the library is about to notice.
-			select {
-			case <-pc.gen.dead:
-			case <-b.ctx.Done():
-			}
+		b.p.leave(l)
+		if err != nil {
+			return err
 		}
 	}
 }
 
+// sendBy takes a slot of l and writes m. Without an error, what was not sent is to be tried
+// again.
+func (b *batch) sendBy(l *lane, m *Message) (sent bool, err error) {
+	pc, err := l.channel(b.ctx, b.p.conn)
+	if err != nil {
+		return false, err
+	}
+	if err := b.takeSlot(l); err != nil {
+		return false, err
+	}
+	dc, err := pc.send(m)
+	if err == nil {
+		b.flights = append(b.flights, flight{m, l, pc, dc})
+		return true, nil
+	}
+	<-l.slots
+	if bad := table(m.Headers).Validate(); bad != nil {
+		// Not the channel but the message: Check should have caught it.
+		return false, fmt.Errorf("%w: %w", ErrInvalid, bad)
+	}
+	if pc.alive() {
+		// The socket failed, and the library is about to notice.
+		select {
+		case <-pc.gen.dead:
+		case <-b.ctx.Done():
+		}
+	}
+	return false, nil
+}
+
 // takeSlot waits for room in the window. A batch that holds slots itself first takes in its
 // own answers, or two of them could wait for each other for ever.
-func (b *batch) takeSlot() error {
+func (b *batch) takeSlot(l *lane) error {
 	for {
 		select {
-		case b.p.slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 			return nil
 		default:
 		}
@@ -153,10 +169,10 @@ func (b *batch) takeSlot() error {
 			continue
 		}
 		select {
-		case b.p.slots <- struct{}{}:
+		case l.slots <- struct{}{}:
 			return nil
 		case <-b.ctx.Done():
-			return fmt.Errorf("%w: %d messages are waiting for their confirms: %w", ErrNotConnected, window, context.Cause(b.ctx))
+			return fmt.Errorf("%w: %d messages are waiting for their confirms: %w", ErrNotConnected, cap(l.slots), context.Cause(b.ctx))
 		}
 	}
 }
@@ -170,7 +186,7 @@ func (b *batch) land() {
 		b.flights = nil
 		return
 	}
-	<-b.p.slots
+	b.p.land(f)
 	b.sort(f.m, f.pc, f.dc.Acked())
 }
 
@@ -191,7 +207,10 @@ func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
 		b.nacked = true
 		b.again = append(b.again, m)
 	default:
-		b.late = b.late || pc.late.Load()
+		if pc.isLate() {
+			b.late = true
+			b.p.separate(m)
+		}
 		b.lost(m, pc.closeErr())
 	}
 }
@@ -219,12 +238,12 @@ func (b *batch) lost(m *Message, err error) {
 // one message, it doesn't say over which; alone, the culprit fails by itself and is told,
 // and the others go through.
 func (b *batch) sendAlone(m *Message) {
-	shared, err := b.p.channel(b.ctx)
+	shared, err := b.p.shared.channel(b.ctx, b.p.conn)
 	if err != nil {
 		b.giveUp(m, err)
 		return
 	}
-	pc, err := openPub(shared.gen, 1)
+	pc, err := openPub(shared.gen, 1, b.p.shared.overdue)
 	if err != nil {
 		b.again = append(b.again, m)
 		return
@@ -253,6 +272,8 @@ func culprit(err error) error {
 	switch code(err) {
 	case amqp.NotFound:
 		return fmt.Errorf("%w: %w", ErrUnroutable, err)
+	case amqp.AccessRefused:
+		return fmt.Errorf("%w: %w", ErrForbidden, err)
 	case amqp.PreconditionFailed, amqp.ContentTooLarge:
 		return fmt.Errorf("%w, or another property is not allowed: %w", ErrTooLarge, err)
 	}
@@ -269,8 +290,11 @@ func (b *batch) abandon(fs []flight) {
 	p.conn.background(func() {
 		for _, f := range fs {
 			f.pc.await(p.conn.ctx, f.dc, confirmPatience)
-			<-p.slots
 			_ = f.pc.takeReturn(f.m) // nobody is left to be told
+			if f.pc.isLate() && !f.dc.Acked() {
+				p.separate(f.m)
+			}
+			p.land(f)
 		}
 	})
 }

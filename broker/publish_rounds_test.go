@@ -124,8 +124,8 @@ func TestPublishSendsAgainWhatIsNotConfirmedInTime(t *testing.T) {
 		if took, want := time.Since(began), 3*confirmPatience; took < want || took > want+time.Second {
 			t.Errorf("it took %v, want %v, and twice that the second time", took, confirmPatience)
 		}
-		if n := len(s.seen("connection.open")); n != 1 {
-			t.Errorf("%d connections were made, want the one that is well", n)
+		if n := len(s.seen("connection.open")); n != 2 {
+			t.Errorf("%d connections were made, want another after the first time, and only then", n)
 		}
 	})
 }
@@ -165,7 +165,7 @@ func TestPublishTellsWhatIsReturned(t *testing.T) {
 
 func TestPublishFindsTheMessageThatClosesTheChannel(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[uint16]error{amqp.NotFound: ErrUnroutable, amqp.PreconditionFailed: ErrTooLarge, amqp.AccessRefused: ErrInvalid} {
+	for code, want := range map[uint16]error{amqp.NotFound: ErrUnroutable, amqp.PreconditionFailed: ErrTooLarge, amqp.AccessRefused: ErrForbidden} {
 		withServer(t, func(t *testing.T, s *server, c *Conn) {
 			found := false
 			s.on("basic.publish", func(r *request) {
@@ -384,7 +384,7 @@ func TestPublishWhoseContextEndsLeavesItsConfirmsToTheConn(t *testing.T) {
 		}
 		wantFailures(t, err, "0", "1", "2")
 		synctest.Wait()
-		if n := len(c.pubs.slots); n != 3 {
+		if n := len(c.pubs.shared.slots); n != 3 {
 			t.Errorf("%d slots are taken, want 3", n)
 		}
 		for _, r := range s.seen("basic.publish") {
@@ -392,8 +392,8 @@ func TestPublishWhoseContextEndsLeavesItsConfirmsToTheConn(t *testing.T) {
 			r.ack()
 		}
 		synctest.Wait()
-		pc := c.pubs.current
-		if n := len(c.pubs.slots); n != 0 || len(pc.returns) != 0 || pc.unclaimed.Load() != 0 {
+		pc := c.pubs.shared.current
+		if n := len(c.pubs.shared.slots); n != 0 || len(pc.returns) != 0 || pc.unclaimed.Load() != 0 {
 			t.Errorf("%d slots are taken and %d returns unclaimed, want none", n, pc.unclaimed.Load())
 		}
 	})
@@ -448,7 +448,7 @@ func TestPublishOverABrokenSocket(t *testing.T) {
 		if err := c.Publish(t.Context(), Message{ID: "1"}); err != nil {
 			t.Fatal(err)
 		}
-		broken := c.pubs.current.gen.socket
+		broken := c.pubs.shared.current.gen.socket
 		broken.mu.Lock()
 		broken.err = errCut
 		broken.mu.Unlock()

@@ -96,19 +96,19 @@ func TestPublishWaitsForRoomInTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := offline()
 		for range window {
-			c.pubs.slots <- struct{}{}
+			c.pubs.shared.slots <- struct{}{}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		b := batch{p: &c.pubs, ctx: ctx}
 		done := make(chan error)
-		go func() { done <- b.takeSlot() }()
+		go func() { done <- b.takeSlot(c.pubs.shared) }()
 		synctest.Wait()
-		<-c.pubs.slots
+		<-c.pubs.shared.slots
 		if err := <-done; err != nil {
 			t.Errorf("a free slot: got %v", err)
 		}
-		if err := b.takeSlot(); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.takeSlot(c.pubs.shared); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("no free slot: got %v, want the end of the context", err)
 		}
 	})
@@ -184,7 +184,7 @@ func TestReturnOfASecondCopySaysThatTheFirstMayHaveArrived(t *testing.T) {
 func TestCulprit(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]error{
-		amqp.NotFound: ErrUnroutable, amqp.PreconditionFailed: ErrTooLarge, amqp.ContentTooLarge: ErrTooLarge, amqp.AccessRefused: ErrInvalid,
+		amqp.NotFound: ErrUnroutable, amqp.PreconditionFailed: ErrTooLarge, amqp.ContentTooLarge: ErrTooLarge, amqp.AccessRefused: ErrForbidden,
 	} {
 		if err := culprit(fromServer(code)); !errors.Is(err, want) {
 			t.Errorf("code %d: got %v, want %v", code, err, want)

@@ -1,95 +1,103 @@
 package broker
 
 import (
-	"context"
-	"fmt"
 	"sync"
-
-	"github.com/cenkalti/backoff/v4"
+	"sync/atomic"
 )
 
-// A publisher holds the channel that everybody publishes on, and the window.
+// A publisher holds what everybody publishes on: one channel for all, and channels apart for
+// targets that would hold the others up.
+//
+// The server's channel does one thing after the other. Where it waits for a queue that has no
+// leader, it confirms nothing that was sent behind, and does not even close. So when a confirm
+// does not come in time the connection is given up, and each target that was waiting gets a
+// channel of its own on the next, until something is answered there.
 type publisher struct {
-	conn  *Conn
-	slots chan struct{} // a message in flight holds one
+	conn   *Conn
+	shared *lane
 
-	opening chan struct{} // whoever opens a channel holds it
-
-	mu      sync.Mutex
-	current *pubChannel // may be dead
+	separated atomic.Int32 // len(apart), readable without mu
+	mu        sync.Mutex
+	apart     map[target]*lane
 }
+
+// A target is where messages go.
+type target struct{ exchange, key string }
 
 func (p *publisher) init(c *Conn) {
 	p.conn = c
-	p.slots = make(chan struct{}, window)
-	p.opening = make(chan struct{}, 1)
+	p.shared = newLane(window)
+	p.shared.overdue = func(pc *pubChannel) { pc.gen.giveUp() }
+	p.apart = map[target]*lane{}
 }
 
-// channel returns a live channel on a connection that takes messages.
-func (p *publisher) channel(ctx context.Context) (*pubChannel, error) {
-	var wait *backoff.ExponentialBackOff // between tries to open one
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotConnected, err)
-		}
-		p.mu.Lock()
-		pc := p.current
-		p.mu.Unlock()
-		if pc == nil || !pc.alive() {
-			g, err := p.conn.publish.wait(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if err := g.whenFree(ctx); err != nil {
-				return nil, err
-			}
-			if pc, err = p.open(ctx, g); err != nil {
-				if wait == nil {
-					wait = reconnectPolicy()
-				}
-				if !sleep(ctx, wait.NextBackOff()) {
-					return nil, fmt.Errorf("%w: %w (last error: %v)", ErrNotConnected, context.Cause(ctx), err)
-				}
-				continue
-			}
-		}
-		if err := pc.gen.whenFree(ctx); err != nil {
-			return nil, err
-		}
-		if pc.alive() {
-			return pc, nil
-		}
-	}
-}
-
-// open makes the channel of g current, unless another caller has done it. The end of ctx
-// ends the waiting for it, not the opening.
-func (p *publisher) open(ctx context.Context, g *generation) (*pubChannel, error) {
-	select {
-	case p.opening <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	return within(ctx, p.conn, func() (*pubChannel, error) {
-		defer func() { <-p.opening }()
-		return p.openCurrent(g)
-	}, nil)
-}
-
-// openCurrent is open for the holder of opening.
-func (p *publisher) openCurrent(g *generation) (*pubChannel, error) {
-	p.mu.Lock()
-	pc := p.current
-	p.mu.Unlock()
-	if pc != nil && pc.alive() {
-		return pc, nil
-	}
-	pc, err := openPub(g, window)
-	if err != nil {
-		return nil, err
+// board returns the lane for m. Whoever boards has to leave.
+func (p *publisher) board(m *Message) *lane {
+	if p.separated.Load() == 0 {
+		return p.shared
 	}
 	p.mu.Lock()
-	p.current = pc
+	defer p.mu.Unlock()
+	l := p.apart[target{m.Exchange, m.Key}]
+	if l == nil {
+		return p.shared
+	}
+	l.users++
+	return l
+}
+
+// leave is for who has boarded l, and has given its slot back.
+func (p *publisher) leave(l *lane) {
+	if l == p.shared {
+		return
+	}
+	p.mu.Lock()
+	l.users--
+	last := l.cleared && l.users == 0
 	p.mu.Unlock()
-	return pc, nil
+	if !last {
+		return
+	}
+	if pc := l.open(); pc != nil {
+		p.conn.background(func() { pc.gen.closeChannel(pc.ch) })
+	}
+}
+
+// land is for a message whose waiting has ended: its slot is free, and its target is well if
+// there was an answer.
+func (p *publisher) land(f flight) {
+	<-f.lane.slots
+	if f.dc.Acked() || f.pc.alive() {
+		p.join(f.m, f.lane)
+	}
+	p.leave(f.lane)
+}
+
+// separate gives the target of m a channel of its own.
+func (p *publisher) separate(m *Message) {
+	t := target{m.Exchange, m.Key}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.apart[t] != nil || len(p.apart) >= maxApart {
+		return
+	}
+	l := newLane(apartWindow)
+	l.overdue = func(pc *pubChannel) { p.conn.background(func() { l.retire(pc) }) }
+	p.apart[t] = l
+	p.separated.Store(int32(len(p.apart)))
+}
+
+// join is for a target that is well: there was an answer to m, which went by l.
+func (p *publisher) join(m *Message, l *lane) {
+	if l == p.shared {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.cleared {
+		return
+	}
+	l.cleared = true
+	delete(p.apart, target{m.Exchange, m.Key})
+	p.separated.Store(int32(len(p.apart)))
 }
