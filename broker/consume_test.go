@@ -320,3 +320,35 @@ func TestConsumeFromATemporaryQueue(t *testing.T) {
 		k.end(t)
 	})
 }
+
+// RabbitMQ closes a channel over an answer that came too late, and may have others on their
+// way. The rest of the connection does not notice.
+func TestDeliveriesOnAClosedChannelAreDropped(t *testing.T) {
+	t.Parallel()
+	withServer(t, func(t *testing.T, s *server, c *Conn) {
+		late := consume(t, c, Subscription{Queue: "late"})
+		other := consume(t, c, Subscription{Queue: "other"})
+		s.deliver(t, "late", "1")
+		s.deliver(t, "other", "2")
+		first, neighbour := late.take(1)[0], other.take(1)[0]
+		closed := s.consumer(t, "late")
+		closed.refuse(amqp.PreconditionFailed)
+		m := method("basic.deliver").short(closed.consumer).u64(2).flags(false).short("x").short("k")
+		closed.peer.send(newContent("3", nil, "body").appendTo(nil, closed.channel, m))
+		synctest.Wait()
+		wantLost(t, first, "406")
+		time.Sleep(10 * time.Second) // it consumes again
+		s.deliver(t, "late", "4")
+		if d := late.take(1)[0]; d.ID != "4" {
+			t.Errorf("got message %s on the next channel, want 4", d.ID)
+		}
+		if err := neighbour.Ack(); err != nil {
+			t.Errorf("the neighbour's answer: %v", err)
+		}
+		if n := c.Status().Consume.Generation; n != 1 {
+			t.Errorf("got connection %d, want the first one", n)
+		}
+		late.end(t)
+		other.end(t)
+	})
+}

@@ -25,18 +25,23 @@ const (
 
 const (
 	frameHeadSize = 7 // type, channel and size
+	frameMethod   = 1 // type of the frame with a method
 	contentHeader = 2 // type of the frame with a message's properties
 	flagHeaders   = 1 << 13
+
+	channelOpenOk = 20<<16 | 11 // class and method
+	channelClose  = 20<<16 | 40
 )
 
-// A screen reads what comes from the server, and takes the headers out of messages that the
-// library would choke on.
+// A screen reads what comes from the server, and takes out what the library would choke on:
+// headers of messages, and what the server sends on a channel after it has closed it.
 type screen struct {
-	from  *bufio.Reader
-	limit int    // of a frame as negotiated; what the server adds to headers may exceed it
-	left  int    // bytes of the frame that is passed on as it is
-	ready []byte // of a frame that was looked at
-	frame []byte // room for one
+	from   *bufio.Reader
+	limit  int             // of a frame as negotiated; what the server adds to headers may exceed it
+	left   int             // bytes of the frame that is passed on as it is
+	ready  []byte          // of a frame that was looked at
+	frame  []byte          // room for one
+	closed map[uint16]bool // channels that the server has closed, and not opened again
 }
 
 // Read implements io.Reader.
@@ -72,6 +77,9 @@ func (s *screen) next() error {
 		return nil
 	}
 	size := int(binary.BigEndian.Uint32(head[3:])) + frameHeadSize + 1
+	if dropped, err := s.drop(head, size); dropped || err != nil {
+		return err
+	}
 	if head[0] != contentHeader || size < leastUnreadable || size > maxScreened {
 		s.left = size
 		return nil
@@ -89,6 +97,33 @@ func (s *screen) next() error {
 	}
 	s.ready = s.readable(frame)
 	return nil
+}
+
+// drop takes a frame out that comes on a channel which the server has closed. RabbitMQ closes
+// a channel whose delivery was not answered in time while it still gives out others on it,
+// and the library would end the whole connection over that.
+func (s *screen) drop(head []byte, size int) (dropped bool, err error) {
+	channel := binary.BigEndian.Uint16(head[1:])
+	if head[0] == frameMethod && size > frameHeadSize+4 {
+		if head, err = s.from.Peek(frameHeadSize + 4); err != nil {
+			return false, err
+		}
+		switch binary.BigEndian.Uint32(head[frameHeadSize:]) {
+		case channelClose:
+			if s.closed == nil {
+				s.closed = map[uint16]bool{}
+			}
+			s.closed[channel] = true
+			return false, nil
+		case channelOpenOk:
+			delete(s.closed, channel)
+		}
+	}
+	if !s.closed[channel] {
+		return false, nil
+	}
+	_, err = s.from.Discard(size)
+	return true, err
 }
 
 // readable is frame, or the same without the headers that are the reason why not.

@@ -77,6 +77,37 @@ func TestScreen(t *testing.T) {
 	}
 }
 
+// methodOn is the frame of a method.
+func methodOn(channel uint16, id uint32) []byte {
+	f := frameOf(frameMethod, append(binary.BigEndian.AppendUint32(nil, id), "arguments"...))
+	binary.BigEndian.PutUint16(f[1:], channel)
+	return f
+}
+
+func TestScreenTakesOutWhatComesOnAClosedChannel(t *testing.T) {
+	t.Parallel()
+	const deliver = 60<<16 | 60
+	content := append(headerOf(nil), frameOf(3, bytes.Repeat([]byte("body"), 20_000))...) // on channel 1
+	var stream, want []byte
+	pass := func(frames ...[]byte) {
+		for _, f := range frames {
+			stream, want = append(stream, f...), append(want, f...)
+		}
+	}
+	pass(methodOn(1, deliver), content, methodOn(1, channelClose))
+	stream = append(append(stream, methodOn(1, deliver)...), content...)
+	pass(methodOn(2, deliver), frameOf(8, nil)[:1], []byte{0, 0, 0, 0, 0, 0, 0xce}) // a heartbeat, on channel 0
+	stream = append(stream, methodOn(1, 20<<16|41)...)
+	pass(methodOn(1, channelOpenOk), methodOn(1, deliver), content)
+	for name, slow := range map[string]func(io.Reader) io.Reader{"all": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader} {
+		s := &screen{from: bufio.NewReaderSize(slow(bytes.NewReader(stream)), readBuffer), limit: defaultFrame}
+		got, err := io.ReadAll(slow(s))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: got %d bytes, %v, want %d", name, len(got), err, len(want))
+		}
+	}
+}
+
 // FuzzScreen: whatever a server sends, the screen neither fails nor adds anything.
 func FuzzScreen(f *testing.F) {
 	f.Add([]byte("AMQP\x00\x00\x09\x01"))
