@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -134,6 +135,11 @@ func channelOnly(err error) bool {
 		return true
 	}
 	return false
+}
+
+// timedOut reports whether err closed a channel because a delivery stayed unanswered.
+func timedOut(err error) bool {
+	return code(err) == amqp.PreconditionFailed && strings.Contains(err.Error(), "delivery acknowledgement")
 }
 
 // protocolError reports whether the server closed the whole connection because of what it

@@ -317,7 +317,7 @@ func (s *session) watch() {
 	s.err = err
 	s.acks.close()
 	lost := fmt.Errorf("%w: %w", ErrDeliveryLost, err)
-	if channelOnly(err) {
+	if channelOnly(err) && !timedOut(err) {
 		lost = fmt.Errorf("%w: %w", ErrRefused, lost)
 	}
 	s.lose(lost)

@@ -58,6 +58,53 @@ func TestConsumerTimeout(t *testing.T) {
 	t.Logf("%d other jobs meanwhile, %+v", 2*n, w.Stats())
 }
 
+// A consumer whose delivery has timed out gets it again, and what comes later, too. On 4.3 the
+// server cancels the consumer, and takes an answer that comes late for a sign of life: whoever
+// answers one without having answered the cancellation is given messages that nobody sees
+// (RabbitMQ issue 17317).
+func TestConsumerIsNotStuckAfterATimeout(t *testing.T) {
+	t.Parallel()
+	url := private.URL(t)
+	log, book := newLog()
+	conn := dialWith(t, url, broker.Config{Logger: log})
+	r := dialRaw(t, url)
+	declareQuorum(t, url, "slow", 1)
+	r.publish("slow", broker.Message{ID: "1"}, broker.Message{ID: "2"})
+	got := make(chan *broker.Delivery)
+	runUntil(t, func(ctx context.Context) error {
+		return conn.Consume(ctx, broker.Subscription{Queue: "slow", Prefetch: 1}, func(d *broker.Delivery) { got <- d })
+	})
+	late := receive(t, "the first delivery", got)
+	select {
+	case <-late.Context().Done():
+		t.Logf("timed out: %v", context.Cause(late.Context()))
+	case <-time.After(75 * time.Second):
+		t.Fatal("the server has not taken it back")
+	}
+	if cause := context.Cause(late.Context()); errors.Is(cause, broker.ErrRefused) {
+		t.Errorf("got cause %v, want nothing of ErrRefused: nothing was sent", cause)
+	}
+	if err := late.Ack(); !errors.Is(err, broker.ErrDeliveryLost) {
+		t.Errorf("the late answer: got %v, want ErrDeliveryLost", err)
+	}
+	r.publish("slow", broker.Message{ID: "3"})
+	seen := map[string]bool{}
+	for len(seen) < 3 { // 4.3 does not put it back at the head
+		d := receive(t, "the next delivery", got)
+		if seen[d.ID] {
+			t.Errorf("message %s came again", d.ID)
+		}
+		seen[d.ID] = true
+		if err := d.Ack(); err != nil {
+			t.Errorf("message %s: %v", d.ID, err)
+		}
+	}
+	eventually(t, "an empty queue", func() bool { return r.ready("slow") == 0 })
+	if len(book.lines("consuming interrupted", "queue=slow")) == 0 {
+		t.Error("nothing was logged about it")
+	}
+}
+
 // atLeast compares a server's version.
 func atLeast(version string, major, minor int) bool {
 	var ma, mi int
