@@ -3,11 +3,13 @@ package integration_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/job"
@@ -115,4 +117,42 @@ func TestServerIsKilled(t *testing.T) {
 	start(t, w)
 	eventually(t, "all jobs that were enqueued", func() bool { return worked.worked() == jobs })
 	t.Logf("%d duplicates", worked.duplicates())
+}
+
+// A queue that its server has forgotten (see awaitRegistered) has no leader, and on 3.10 the
+// channel that sends to it confirms nothing else. It may hold up the others of its publisher
+// once, until the confirm is late.
+//
+// Not parallel: it kills the private server.
+func TestForgottenQueueHoldsUpOthersOnce(t *testing.T) {
+	url := private.URL(t)
+	declareQuorum(t, url, "old", 1)
+	awaitRegistered(t)
+	declareQuorum(t, url, "forgotten", 1)
+	if err := private.Server(t).Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn := dial(t, url)
+	publish := func(queue, id string, limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		return conn.Publish(ctx, broker.Message{Key: queue, ID: id})
+	}
+	if err := publish("forgotten", "first", 2*time.Second); err == nil {
+		t.Log("this server has not forgotten it")
+		return
+	}
+	began := time.Now()
+	if err := publish("old", "0", patience); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the other queue was held up for %v", time.Since(began).Round(time.Millisecond))
+	for i := range 20 {
+		if err := publish("forgotten", fmt.Sprint("forgotten ", i), 500*time.Millisecond); !errors.Is(err, broker.ErrUnconfirmed) {
+			t.Errorf("the forgotten queue: got %v, want ErrUnconfirmed", err)
+		}
+		if err := publish("old", fmt.Sprint(i+1), 5*time.Second); err != nil {
+			t.Errorf("the other queue: %v", err)
+		}
+	}
 }
