@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/errandq/errand/topology"
 )
 
 // A leaderless queue, called sick: as RabbitMQ does it, a channel that has sent something to
@@ -194,8 +196,9 @@ func TestSickQueueIsFoundThoughItsCallersHaveGone(t *testing.T) {
 	})
 }
 
-// A node that is cut off from the others takes connections, and confirms nothing.
-func TestNodeThatDoesNotConfirmIsTriedLast(t *testing.T) {
+// A node that is cut off from the others takes connections, and confirms nothing, or does not
+// even declare.
+func TestNodeThatDoesNotAnswerIsTriedLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		nodes := map[string]*server{"a:5672": newServer(t), "b:5672": newServer(t), "c:5672": newServer(t)}
@@ -208,16 +211,30 @@ func TestNodeThatDoesNotConfirmIsTriedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close() //nolint:errcheck // it never fails
+		if err := c.Declare(t.Context(), topology.Work("", "pdf")); err != nil {
+			t.Fatal(err)
+		}
 		for range 10 {
-			sick := last
-			nodes[sick].on("basic.publish", func(*request) {})
-			if err := c.Publish(t.Context(), Message{ID: "1", Key: sick}); err != nil {
+			silent := last
+			nodes[silent].on("basic.publish", func(*request) {})
+			nodes[silent].on("exchange.declare", func(*request) {})
+			if err := c.Publish(t.Context(), Message{ID: "1", Key: silent}); err != nil {
 				t.Error(err)
 			}
-			if last == sick {
-				t.Errorf("connected to %s again, which does not confirm", sick)
+			if last == silent {
+				t.Errorf("connected to %s again, which does not confirm", silent)
 			}
-			nodes[sick].on("basic.publish", nil)
+			nodes[silent].on("basic.publish", nil)
+
+			nodes[last].peer().cut()
+			began := time.Now()
+			if err := c.Publish(t.Context(), Message{ID: "2", Key: silent}); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > prepareTimeout+5*time.Second {
+				t.Errorf("it took %v to get by a node that does not declare, want %v", took, prepareTimeout)
+			}
+			nodes[silent].on("exchange.declare", nil)
 		}
 	})
 }

@@ -25,8 +25,7 @@ type link struct {
 	// prepare is called with each new generation before anybody else gets it.
 	prepare func(*generation) error
 
-	at   int  // the endpoint of the last generation
-	late bool // that one was given up, because a confirm did not come: its node may be cut off
+	at int // the endpoint of the last generation, or -1
 
 	mu      sync.Mutex
 	current *generation   // nil while there is none
@@ -43,6 +42,7 @@ func newLink(role string, cfg Config, endpoints []endpoint, prepare func(*genera
 		log:       cfg.Logger.With("connection", role),
 		prepare:   prepare,
 		changed:   make(chan struct{}),
+		at:        -1,
 		status:    LinkStatus{State: Connecting, Since: time.Now()},
 	}
 }
@@ -58,22 +58,31 @@ func (l *link) run(ctx context.Context, first *generation) {
 				return // only because ctx is over
 			}
 		}
-		stop := context.AfterFunc(ctx, func() { g.socket.fail(ErrClosed) }) // serve is not there yet
-		err := l.prepare(g)
-		stop()
-		if err != nil {
+		if err := l.prepareWithin(ctx, g); err != nil {
 			l.log.Warn("declaring again after reconnect failed", "err", err)
 		}
 		l.set(g, nil, false)
-		err = g.serve(ctx, func(b amqp.Blocking) { l.setBlocked(g, b) })
+		err := g.serve(ctx, func(b amqp.Blocking) { l.setBlocked(g, b) })
 		l.set(nil, err, false)
 		if ctx.Err() != nil {
 			return
 		}
 		l.log.Warn("connection lost", "endpoint", g.endpoint.String(), "err", err)
-		l.late = g.late.Load()
 		g = nil
 	}
+}
+
+// prepareTimeout is how long declaring again may take. A node that is cut off from the others
+// takes a declaration and does not answer; another one may.
+const prepareTimeout = 10 * time.Second
+
+// prepareWithin prepares g, or ends its socket if that takes too long, or if ctx ends.
+func (l *link) prepareWithin(ctx context.Context, g *generation) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareTimeout, fmt.Errorf("not done within %v", prepareTimeout))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { g.socket.fail(context.Cause(ctx)) }) // serve is not there yet
+	defer stop()
+	return l.prepare(g)
 }
 
 // reconnectPolicy is how long to wait between rounds of the endpoints. It never gives up;
@@ -111,12 +120,13 @@ func (l *link) connect(ctx context.Context, number uint64) (*generation, error) 
 }
 
 // tryAll tries each endpoint once, in an order of its own, so that many clients of a
-// cluster spread over its nodes; one that was just given up comes last. The error joins one
-// [*DialError] an endpoint.
+// cluster spread over its nodes. The one whose connection has just ended comes last: its node
+// may take connections and be cut off from the others, or swallow what it is sent. The error
+// joins one [*DialError] an endpoint.
 func (l *link) tryAll(ctx context.Context, number uint64) (*generation, error) {
 	var errs []error
 	order := rand.Perm(len(l.endpoints))
-	if l.late {
+	if l.at >= 0 {
 		order = append(slices.DeleteFunc(order, func(i int) bool { return i == l.at }), l.at)
 	}
 	for _, i := range order {

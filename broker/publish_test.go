@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,14 +27,16 @@ func offline() *Conn {
 	return c
 }
 
-// wantFailures fails the test unless err tells of exactly these messages.
+// wantFailures fails the test unless err tells of exactly these messages, in any order.
 func wantFailures(t *testing.T, err error, ids ...string) {
 	t.Helper()
 	var got []string
 	for _, f := range Failures(err) {
 		got = append(got, f.ID)
 	}
-	if strings.Join(got, " ") != strings.Join(ids, " ") {
+	slices.Sort(got)
+	slices.Sort(ids)
+	if !slices.Equal(got, ids) {
 		t.Errorf("%v tells of %q, want %q", err, got, ids)
 	}
 }
