@@ -63,10 +63,6 @@ chaos() {
 	name=$1
 	shift
 	[ -d bench/chaos ] || return 0
-	if [ "$name" = cluster ] && ! grep -q 'Members()' bench/chaos/*.go; then
-		say "cluster: bench/chaos knows one node only"
-		return 0
-	fi
 	began=$(date +%s)
 	result=ok
 	env "$@" "$go" test -race -count=1 -timeout 10m -v -run '^TestChaos' ./bench/chaos >"$logs/$name-chaos.log" 2>&1 || result=FAILED

@@ -16,20 +16,24 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A short run on a real server, with the same faults each time.
+// A short run on whatever RabbitMQ is configured, with the same faults each time: each once, and
+// then some of them at once. Those of nodes are for a cluster, which takes its time for them.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("skipped in short mode: it takes half a minute")
+		t.Skip("skipped in short mode: it takes a minute, on a cluster three")
 	}
-	// Those of the network and of processes: the others take minutes, or wear out the server.
-	faults, err := pick(allFaults(), []string{"cut", "cut-at-byte", "half-open", "latency", "tiny-reads",
-		"worker-killed", "producer-killed", "caller-killed", "server-killed", "worker-stopped", "connections-closed"})
+	names := []string{ // others take minutes, or wear out the server
+		"cut", "cut-at-byte", "half-open", "latency", "tiny-reads",
+		"worker-killed", "producer-killed", "caller-killed", "server-killed", "worker-stopped", "producer-stopped",
+		"connections-closed", "channel-closed", "queue-deleted", "memory-alarm", "broker-killed",
+		"node-killed", "node-isolated", "leader-moved"}
+	faults, err := pick(allFaults(), names)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := chaos(t.Context(), options{
-		lasts: 15 * time.Second, seed: 1, faults: faults, rate: 100, say: t.Logf,
+		lasts: 10 * time.Second, every: true, seed: 1, faults: faults, rate: 60, say: t.Logf,
 	})
 	if err != nil {
 		t.Error(err)

@@ -42,7 +42,7 @@ type process struct {
 	wanted bool // its end is
 }
 
-func newChild(c cluster, cfg role.Config, ended func(error)) (*child, error) {
+func newChild(c *cluster, cfg role.Config, ended func(error)) (*child, error) {
 	ch := &child{name: cfg.Name, cfg: cfg, ended: ended}
 	var addresses []string
 	for _, node := range c.addresses() {
@@ -186,6 +186,7 @@ func (c *child) finish(limit time.Duration) error {
 func (c *child) heal() {
 	for _, p := range c.proxies {
 		p.Slow(proxy.Shape{})
+		p.Hide(false)
 	}
 }
 

@@ -6,29 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/errandq/errand/devserver"
 )
 
-// A cluster is the RabbitMQ that things are done to. Faults that need several nodes say so by
-// fault.nodes; what they do to a node belongs here, as a method.
-type cluster interface {
-	// addresses are those of the nodes, each host:port.
-	addresses() []string
-	// through is the URL of the run's virtual host with the nodes' addresses replaced.
-	through(addresses []string) string
-	// restart kills a node without warning and returns when it takes connections again.
-	restart(ctx context.Context, node int) error
-	// closeConnections closes those of the run's user as an administrator does.
-	closeConnections(ctx context.Context) error
-	// exhaust raises the memory alarm until release.
-	exhaust(ctx context.Context) (release func(), err error)
-	// observe is what the server holds.
-	observe(ctx context.Context) (holdings, error)
-	// how says in a line what it is.
-	how() string
-	close(ctx context.Context) error
+// A cluster is the RabbitMQ that things are done to, of one node or of several. What asks its
+// management API, that of the first node, must not run while a node is away: see fault.server.
+type cluster struct {
+	server    *devserver.Server
+	members   []*devserver.Member // none of a single node
+	urls      []string            // of the run's virtual host, one for each node
+	elsewhere []string            // of what fills the memory, likewise
+	api       *api
 }
 
 // Settings of the server, low enough to be run into. The alarm's memory is that of a server
@@ -52,17 +43,10 @@ collect_statistics_interval = 1000
 raft.wal_max_size_bytes = %d
 `, deliveryTimeout.Milliseconds(), largestMessage, alarmMemory, largestLog)
 
-// single is one node of a private server.
-type single struct {
-	server    *devserver.Server
-	url       string // of the run
-	elsewhere string // of what fills the memory
-	api       *api
-}
-
-func startSingle(ctx context.Context) (s *single, err error) {
+// startCluster starts a private server of so many nodes; of zero, as the environment says.
+func startCluster(ctx context.Context, nodes int) (c *cluster, err error) {
 	server, err := devserver.Start(ctx, devserver.Options{
-		Private: true, Config: serverConfig, Logger: slog.New(slog.DiscardHandler),
+		Private: true, Nodes: nodes, Config: serverConfig, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -72,25 +56,54 @@ func startSingle(ctx context.Context) (s *single, err error) {
 			err = errors.Join(err, server.Stop())
 		}
 	}()
-	s = &single{server: server}
-	if s.url, err = server.NewVhost(ctx); err != nil {
+	c = &cluster{server: server, members: server.Members()}
+	if c.urls, err = newVhost(ctx, server); err != nil {
 		return nil, err
 	}
-	if s.elsewhere, err = server.NewVhost(ctx); err != nil {
+	if c.elsewhere, err = newVhost(ctx, server); err != nil {
 		return nil, err
 	}
-	s.api, err = newAPI(server.ManagementURL(), s.url)
-	return s, err
+	c.api, err = newAPI(server.ManagementURL(), c.urls[0])
+	return c, err
 }
 
-func (s *single) how() string { return s.server.How() }
+// newVhost returns the URLs of a new virtual host, one for each node.
+func newVhost(ctx context.Context, server *devserver.Server) ([]string, error) {
+	urls, err := server.NewVhost(ctx)
+	return strings.Split(urls, ","), err
+}
 
-func (s *single) addresses() []string { return []string{parsed(s.url).Host} }
+// how says in a line what it is.
+func (c *cluster) how() string { return c.server.How() }
 
-func (s *single) through(addresses []string) string {
-	u := parsed(s.url)
-	u.Host = addresses[0]
-	return u.String()
+// size is how many nodes there are.
+func (c *cluster) size() int { return len(c.urls) }
+
+// name is what a node is called.
+func (c *cluster) name(node int) string {
+	if c.members == nil {
+		return "the only node"
+	}
+	return c.members[node].Name()
+}
+
+// addresses are those of the nodes, each host:port.
+func (c *cluster) addresses() (all []string) {
+	for _, u := range c.urls {
+		all = append(all, parsed(u).Host)
+	}
+	return all
+}
+
+// through is the URL of the run's virtual host with the nodes' addresses replaced.
+func (c *cluster) through(addresses []string) string {
+	var all []string
+	for i, raw := range c.urls {
+		u := parsed(raw)
+		u.Host = addresses[i]
+		all = append(all, u.String())
+	}
+	return strings.Join(all, ",")
 }
 
 // parsed is a URL that devserver has made.
@@ -102,27 +115,31 @@ func parsed(raw string) *url.URL {
 	return u
 }
 
-func (s *single) restart(ctx context.Context, _ int) error { return s.server.Restart(ctx) }
+// restart kills all nodes at once, and returns when they take connections again.
+func (c *cluster) restart(ctx context.Context) error { return c.server.Restart(ctx) }
 
-func (s *single) closeConnections(ctx context.Context) error {
-	return s.server.CloseConnections(ctx, "chaos", s.url)
+// closeConnections closes those of the run's user as an administrator does.
+func (c *cluster) closeConnections(ctx context.Context) error {
+	return c.server.CloseConnections(ctx, "chaos", c.urls[0])
 }
 
-func (s *single) exhaust(ctx context.Context) (func(), error) {
-	g, err := newHog(s.elsewhere, 2*alarmMemory)
+// exhaust raises the memory alarm of a node until release.
+func (c *cluster) exhaust(ctx context.Context, node int) (release func(), err error) {
+	g, err := newHog(c.elsewhere[node], 2*alarmMemory)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.api.awaitAlarm(ctx); err != nil {
+	if err := c.api.awaitAlarm(ctx); err != nil {
 		g.close()
 		return nil, err
 	}
 	return g.close, nil
 }
 
-func (s *single) observe(ctx context.Context) (holdings, error) { return s.api.observe(ctx) }
+// observe is what the server holds.
+func (c *cluster) observe(ctx context.Context) (holdings, error) { return c.api.observe(ctx) }
 
-func (s *single) close(context.Context) error {
-	s.api.http.CloseIdleConnections()
-	return s.server.Stop()
+func (c *cluster) close() error {
+	c.api.http.CloseIdleConnections()
+	return c.server.Stop()
 }

@@ -12,8 +12,11 @@ import (
 
 // Bounds of the end.
 const (
-	finishLimit = time.Minute      // a child's, for what it has begun
-	stillness   = 20 * time.Second // nothing has happened for so long: nothing will
+	finishLimit = time.Minute // a child's, for what it has begun
+	// Nothing has happened for so long: nothing will. When a node was isolated, RabbitMQ's own
+	// move of delayed jobs from queue to queue was seen to rest for more than a minute, and what is
+	// not confirmed it tries again after three.
+	stillness = 200 * time.Second
 )
 
 // drain ends the run in order: first those who send, then, when all is worked, those who

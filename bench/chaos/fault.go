@@ -13,9 +13,10 @@ import (
 
 // A fault is something that goes wrong.
 type fault struct {
-	name  string
-	nodes int           // how many the cluster must have; zero means one
-	takes time.Duration // roughly, for those that take long: they are rare among mixed ones
+	name   string
+	nodes  int           // how many the cluster must have; zero means one
+	takes  time.Duration // roughly, for those that take long: they are rare among mixed ones
+	server bool          // it is done to the whole server, or by its management API: one at a time
 	// strike does it, and returns when it is over: since then what it has hit is to work again.
 	strike func(ctx context.Context, h *harness, r *rand.Rand) (hit, error)
 }
@@ -24,6 +25,9 @@ type fault struct {
 type hit struct {
 	over     time.Time
 	subjects []book.Subject
+	// back gives back what is still away, when everything works without it or had long enough
+	// for that; then everything is hit once more. Nil means that nothing is away.
+	back func(context.Context) error
 }
 
 // now is a hit that is over now.
@@ -37,7 +41,7 @@ func now(children ...*child) hit {
 
 // allFaults are those that there are.
 func allFaults() []fault {
-	return slices.Concat(networkFaults(), processFaults(), serverFaults())
+	return slices.Concat(networkFaults(), processFaults(), serverFaults(), nodeFaults())
 }
 
 func faultNames(faults []fault) (names []string) {
@@ -57,6 +61,13 @@ func pick(faults []fault, names []string) (some []fault, err error) {
 		some = append(some, faults[i])
 	}
 	return some, nil
+}
+
+// possible are the faults that a run of so many nodes and such a length has time and place for.
+func possible(faults []fault, nodes int, o options) []fault {
+	return slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
+		return f.nodes > nodes || f.takes > o.lasts/2 && !o.every
+	})
 }
 
 // between draws a time.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +23,13 @@ const each = 2
 // A harness holds everything that runs.
 type harness struct {
 	options
-	cluster  cluster
+	cluster  *cluster
 	queues   queues
 	children []*child
 	book     *book.Book
 	soak     *soak
 	began    time.Time
-	server   sync.Mutex // what is done to the whole server is done one at a time
+	server   sync.Mutex // held by a fault that says so, see fault.server
 	deleted  time.Time  // when a queue was last, or the first time ever; guarded by server
 
 	stopFollowing func() error
@@ -37,11 +40,11 @@ type harness struct {
 }
 
 func newHarness(ctx context.Context, o options) (h *harness, err error) {
-	c, err := startSingle(ctx)
+	c, err := startCluster(ctx, o.nodes)
 	if err != nil {
 		return nil, err
 	}
-	h = &harness{options: o, cluster: c, book: book.New(role.Fates()), queues: queues{c.url}}
+	h = &harness{options: o, cluster: c, book: book.New(role.Fates()), queues: queues{c.urls[0]}}
 	h.soak = newSoak(h)
 	defer func() {
 		if err != nil {
@@ -49,9 +52,9 @@ func newHarness(ctx context.Context, o options) (h *harness, err error) {
 		}
 	}()
 	h.say("%s", c.how())
-	h.faults = slices.DeleteFunc(slices.Clone(h.faults), func(f fault) bool {
-		return max(f.nodes, 1) > len(c.addresses()) || f.takes > h.lasts/2
-	})
+	if h.faults = possible(o.faults, c.size(), o); len(h.faults) == 0 {
+		return nil, fmt.Errorf("%q take more nodes than there are, or more time", faultNames(o.faults))
+	}
 	h.say("seed %d, %v of %q", h.seed, h.lasts, faultNames(h.faults))
 	if err := h.prepare(ctx); err != nil {
 		return nil, err
@@ -64,7 +67,19 @@ func newHarness(ctx context.Context, o options) (h *harness, err error) {
 			}
 		}
 	}
-	return h, nil
+	return h, h.writeProxies()
+}
+
+// writeProxies says which node is behind which address: the processes' logs know only those of
+// their proxies.
+func (h *harness) writeProxies() error {
+	var lines strings.Builder
+	for _, c := range h.children {
+		for node, p := range c.proxies {
+			fmt.Fprintln(&lines, c.name, p.Addr(), h.cluster.name(node))
+		}
+	}
+	return os.WriteFile(filepath.Join(h.dir, "proxies"), []byte(lines.String()), 0o600)
 }
 
 // add starts a child.
@@ -160,7 +175,7 @@ func (h *harness) close() error {
 	if h.stopFollowing != nil {
 		errs = append(errs, h.stopFollowing())
 	}
-	return errors.Join(append(errs, h.cluster.close(context.Background()))...)
+	return errors.Join(append(errs, h.cluster.close())...)
 }
 
 // childOf is the child whose process has the given name.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/errandq/errand/bench/chaos/role"
+	"github.com/errandq/errand/devserver"
 )
 
 func main() {
@@ -31,6 +32,8 @@ func main() {
 // options say what is to be run.
 type options struct {
 	lasts  time.Duration // of the faults; starting, recovering and draining come on top
+	every  bool          // each fault happens once before lasts begins, however long that takes
+	nodes  int           // of RabbitMQ; zero means what the environment says
 	seed   uint64
 	faults []fault
 	rate   int // jobs a second of all producers, and half as many calls
@@ -41,6 +44,8 @@ type options struct {
 func command(ctx context.Context) error {
 	o := options{faults: allFaults(), say: say}
 	flag.DurationVar(&o.lasts, "for", time.Minute, "how long faults happen")
+	flag.BoolVar(&o.every, "every", false, "have each fault happen once before that, however long it takes")
+	flag.IntVar(&o.nodes, "nodes", 0, "how many nodes RabbitMQ has; several need a Docker engine (default "+devserver.EnvNodes+", or 1)")
 	flag.Uint64Var(&o.seed, "seed", rand.Uint64N(1_000_000), "decides the faults and their order")
 	names := flag.String("faults", "", "only these, by name, separated by commas: "+strings.Join(faultNames(o.faults), ","))
 	flag.IntVar(&o.rate, "rate", 200, "jobs a second; calls are half as many")

@@ -16,6 +16,8 @@ func processFaults() []fault {
 		{name: "caller-killed", strike: killed(role.Caller)},
 		{name: "server-killed", strike: killed(role.Server)},
 		{name: "worker-stopped", strike: stopped(role.Worker)},
+		{name: "producer-stopped", strike: stopped(role.Producer)},
+		{name: "caller-stopped", strike: stopped(role.Caller)},
 		{name: "server-stopped", strike: stopped(role.Server)},
 	}
 }

@@ -77,6 +77,7 @@ func (r *report) jobs(b *strings.Builder) {
 	row(b, "dead-lettered by crashes", s.Crashed)
 	row(b, "**lost**", s.Lost)
 	row(b, "worked or dead-lettered again", s.Duplicates)
+	row(b, "**Enqueue returned long after its deadline**", s.Overdue)
 	row(b, "Enqueue failed or was killed", s.Failed)
 	row(b, "… and worked all the same", s.FailedWorked)
 	row(b, "… though surely refused", s.RefusedWorked)

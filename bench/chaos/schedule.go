@@ -20,10 +20,31 @@ const recovery = 90 * time.Second
 // pause is how long the next fault waits for the recovery of the one before.
 const pause = 10 * time.Second
 
-// strikeAll lets faults happen, in turns: one after the other, each when the one before it is
-// got over; then mixed; then one after the other again.
+// forEver is longer than any run.
+const forEver = 1000 * time.Hour
+
+// away is how long what is away may keep everything from working without it. Then it comes
+// back, which may help.
+const away = 20 * time.Second
+
+// strikeAll lets faults happen, and waits until all is got over.
 func (h *harness) strikeAll(ctx context.Context) error {
-	r := rand.New(rand.NewPCG(h.seed, 0))
+	strike := h.strikeInTurns
+	if h.every {
+		strike = h.strikeEach
+	}
+	if err := strike(ctx, rand.New(rand.NewPCG(h.seed, 0))); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	all := h.watches
+	h.mu.Unlock()
+	return h.await(ctx, recovery, all...)
+}
+
+// strikeInTurns does faults one after the other, each when the one before it is got over; then
+// mixed; then one after the other again.
+func (h *harness) strikeInTurns(ctx context.Context, r *rand.Rand) error {
 	end := h.began.Add(h.lasts)
 	for time.Now().Before(end) && len(h.faults) > 0 {
 		began := time.Now()
@@ -39,10 +60,15 @@ func (h *harness) strikeAll(ctx context.Context) error {
 			return err
 		}
 	}
-	h.mu.Lock()
-	all := h.watches
-	h.mu.Unlock()
-	return h.await(ctx, recovery, all...)
+	return nil
+}
+
+// strikeEach does each fault once, however long that takes, and then mixes them.
+func (h *harness) strikeEach(ctx context.Context, r *rand.Rand) error {
+	if err := h.inTurn(ctx, r, time.Now().Add(forEver)); err != nil {
+		return err
+	}
+	return h.mixed(ctx, r, time.Now().Add(h.lasts))
 }
 
 // inTurn does each fault once, in an order of its own, unless time is up before.
@@ -107,17 +133,43 @@ func (h *harness) mixed(ctx context.Context, r *rand.Rand, end time.Time) error 
 
 // strike does one fault and begins to watch what becomes of what it has hit.
 func (h *harness) strike(ctx context.Context, f fault, r *rand.Rand, mixed bool) (*book.Watch, error) {
+	if f.server {
+		h.server.Lock()
+		defer h.server.Unlock()
+	}
 	began := time.Now()
-	hit, err := f.strike(ctx, h, r)
+	struck, err := f.strike(ctx, h, r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
-	h.say("%-18s %5.1f s  %s", f.name, time.Since(began).Seconds(), names(hit.subjects))
-	w := h.book.Watch(f.name, mixed, hit.over, hit.subjects...)
+	w := h.watch(f.name, mixed, struck)
+	if struck.back != nil {
+		if w, err = h.giveBack(ctx, f.name, mixed, struck.back, w); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	h.say("%-18s %5.1f s  %s", f.name, time.Since(began).Seconds(), names(struck.subjects))
+	return w, nil
+}
+
+// giveBack ends the absence of what a fault has taken away. That counts as a fault, too.
+func (h *harness) giveBack(ctx context.Context, name string, mixed bool, back func(context.Context) error, without *book.Watch) (*book.Watch, error) {
+	if err := h.await(ctx, away, without); err != nil {
+		return nil, err
+	}
+	if err := back(ctx); err != nil {
+		return nil, err
+	}
+	return h.watch(name+", back", mixed, now(h.children...)), nil
+}
+
+// watch begins to watch what becomes of what was hit.
+func (h *harness) watch(name string, mixed bool, struck hit) *book.Watch {
+	w := h.book.Watch(name, mixed, struck.over, slices.Clone(struck.subjects)...)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watches = append(h.watches, w)
-	return w, nil
+	return w
 }
 
 func names(subjects []book.Subject) string {

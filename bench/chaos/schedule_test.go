@@ -26,7 +26,7 @@ func (s *script) fault(name string, takes time.Duration, subjects ...book.Subjec
 		s.mu.Lock()
 		s.lines = append(s.lines, name+" "+between(r, 0, time.Hour).String())
 		s.mu.Unlock()
-		return hit{time.Now(), subjects}, role.Sleep(ctx, takes)
+		return hit{over: time.Now(), subjects: subjects}, role.Sleep(ctx, takes)
 	}}
 }
 
@@ -99,6 +99,52 @@ func TestFaultThatCanNotBeDoneEndsTheRun(t *testing.T) {
 			t.Errorf("got %v, want the fault's error with its name", err)
 		}
 	})
+}
+
+// What was taken away comes back when all works without it, or when it had long enough.
+func TestWhatIsAwayComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var began, returned time.Time
+		h := dry(t, 1, 0, fault{name: "away", server: true, strike: func(context.Context, *harness, *rand.Rand) (hit, error) {
+			began = time.Now()
+			return hit{over: began, subjects: []book.Subject{"worker-1"}, back: func(context.Context) error {
+				returned = time.Now()
+				return nil
+			}}, nil
+		}})
+		h.every = true
+		if err := h.strikeAll(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := returned.Sub(began); got != away {
+			t.Errorf("it came back after %v, want %v", got, away)
+		}
+		if got, want := h.book.Missing(), []string{"away: worker-1"}; !slices.Equal(got, want) {
+			t.Errorf("got %q to work again, want %q", got, want)
+		}
+	})
+}
+
+func TestPossible(t *testing.T) {
+	t.Parallel()
+	faults := []fault{{name: "short"}, {name: "long", takes: time.Minute}, {name: "three", nodes: 3}}
+	for _, test := range []struct {
+		nodes int
+		lasts time.Duration
+		every bool
+		want  []string
+	}{
+		{1, time.Minute, false, []string{"short"}},
+		{1, 2 * time.Minute, false, []string{"short", "long"}},
+		{1, 0, true, []string{"short", "long"}},
+		{3, time.Minute, false, []string{"short", "three"}},
+	} {
+		got := faultNames(possible(faults, test.nodes, options{lasts: test.lasts, every: test.every}))
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%d nodes, %v, every %v: got %q, want %q", test.nodes, test.lasts, test.every, got, test.want)
+		}
+	}
 }
 
 func TestPick(t *testing.T) {

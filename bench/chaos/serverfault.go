@@ -15,12 +15,12 @@ const tick = time.Minute
 // serverFaults are done by the server, or to it.
 func serverFaults() []fault {
 	return []fault{
-		{name: "connections-closed", strike: connectionsClosed},
+		{name: "connections-closed", server: true, strike: connectionsClosed},
 		{name: "channel-closed", strike: channelClosed},
 		{name: "delivery-timeout", takes: tick, strike: deliveryTimedOut},
-		{name: "queue-deleted", strike: queueDeleted},
-		{name: "memory-alarm", takes: 5 * time.Second, strike: memoryAlarm},
-		{name: "broker-killed", takes: 6 * time.Second, strike: brokerKilled},
+		{name: "queue-deleted", server: true, strike: queueDeleted},
+		{name: "memory-alarm", server: true, takes: 5 * time.Second, strike: memoryAlarm},
+		{name: "broker-killed", server: true, takes: 6 * time.Second, strike: brokerKilled},
 	}
 }
 
@@ -53,25 +53,22 @@ func deliveryTimedOut(ctx context.Context, h *harness, r *rand.Rand) (hit, error
 	if err == nil {
 		err = c.tell(role.SendQuick)
 	}
-	return hit{time.Now().Add(-time.Second), []book.Subject{book.OfKind(role.KindLong)}}, err
+	return hit{over: time.Now().Add(-time.Second), subjects: []book.Subject{book.OfKind(role.KindLong)}}, err
 }
 
 // queueDeleted deletes a queue under its consumers, with all that is in it.
 func queueDeleted(_ context.Context, h *harness, _ *rand.Rand) (hit, error) {
-	h.server.Lock()
-	defer h.server.Unlock()
 	h.deleted = time.Now()
 	if err := h.queues.delete(role.QueueSacrifice); err != nil {
 		return hit{}, err
 	}
-	return hit{time.Now(), []book.Subject{book.OfKind(role.KindSacrifice)}}, nil
+	return hit{over: time.Now(), subjects: []book.Subject{book.OfKind(role.KindSacrifice)}}, nil
 }
 
-// memoryAlarm makes the server stop reading from everybody who publishes.
+// memoryAlarm makes the server stop reading from everybody who publishes: the alarm of one node
+// is that of all.
 func memoryAlarm(ctx context.Context, h *harness, r *rand.Rand) (hit, error) {
-	h.server.Lock()
-	defer h.server.Unlock()
-	release, err := h.cluster.exhaust(ctx)
+	release, err := h.cluster.exhaust(ctx, r.IntN(h.cluster.size()))
 	if err != nil {
 		return hit{}, err
 	}
@@ -80,13 +77,11 @@ func memoryAlarm(ctx context.Context, h *harness, r *rand.Rand) (hit, error) {
 	return now(h.children...), err
 }
 
-// brokerKilled kills a node, and starts it again.
-func brokerKilled(ctx context.Context, h *harness, r *rand.Rand) (hit, error) {
-	h.server.Lock()
-	defer h.server.Unlock()
+// brokerKilled kills all nodes there are at once, as a power failure does, and starts them again.
+func brokerKilled(ctx context.Context, h *harness, _ *rand.Rand) (hit, error) {
 	if err := h.awaitRegistered(ctx); err != nil {
 		return hit{}, err
 	}
-	err := h.cluster.restart(ctx, r.IntN(len(h.cluster.addresses())))
+	err := h.cluster.restart(ctx)
 	return now(h.children...), err
 }

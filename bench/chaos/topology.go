@@ -47,7 +47,7 @@ func (h *harness) prepare(ctx context.Context) (err error) {
 }
 
 // awaitRegistered waits until the node may be killed. The server's lock must be held, so that
-// nobody deletes a queue meanwhile.
+// nobody deletes a queue meanwhile: see fault.server.
 func (h *harness) awaitRegistered(ctx context.Context) error {
 	if time.Since(h.deleted) > time.Minute {
 		return nil

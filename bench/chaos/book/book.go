@@ -26,6 +26,7 @@ type job struct {
 	kind                  string
 	tried, kept           bool
 	unsure, refused       bool
+	stuck                 bool
 	starts, done, dead    int
 	early                 bool
 	left, reason, refusal string
@@ -76,6 +77,8 @@ func (b *Book) addJob(e ledger.Event) {
 	case ledger.Refused:
 		j.refused, j.refusal = true, e.Note
 		b.errors["enqueue: "+e.Note]++
+	case ledger.Stuck:
+		j.stuck = true
 	case ledger.Start:
 		j.starts++
 		j.early = j.early || e.Early

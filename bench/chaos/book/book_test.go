@@ -49,6 +49,7 @@ func TestWhatBecomesOfAJob(t *testing.T) {
 		{"unsure and gone", "plain", []ledger.What{try, unsure}, 0, book.Summary{Failed: 1}, ""},
 		{"unsure and worked", "plain", []ledger.What{try, unsure, start, done}, 0, book.Summary{Failed: 1, FailedWorked: 1}, ""},
 		{"the producer was killed", "plain", []ledger.What{try, start, done}, 0, book.Summary{Failed: 1, FailedWorked: 1}, ""},
+		{"Enqueue hung", "plain", []ledger.What{try, ledger.Stuck, unsure}, 0, book.Summary{Failed: 1, Overdue: 1}, "Enqueue that did not return"},
 		{"refused", "large", []ledger.What{try, refused}, 0, book.Summary{Failed: 1}, ""},
 		{"refused and worked", "plain", []ledger.What{try, refused, start, done}, 0, book.Summary{Failed: 1, RefusedWorked: 1}, "worked although refused"},
 		{"kept though it can't be", "large", []ledger.What{try, kept}, 0, book.Summary{Enqueued: 1, Lost: 1}, "lost"},

@@ -22,6 +22,7 @@ type Summary struct {
 	FailedWorked  uint64 // and the job was worked all the same, which it may
 	RefusedWorked uint64 // and the error said that it would not; has to be 0
 	RefusedIDs    []string
+	Overdue       uint64 // Enqueue did not return, long after its deadline; has to be 0
 
 	Duplicates uint64 // runs to the end, and dead letters, beyond the first of each job
 	Early      uint64 // jobs that were started before their time; has to be 0
@@ -65,7 +66,7 @@ func (s *Summary) Reasons() (wrong []string) {
 		name string
 		n    uint64
 	}{
-		{"lost", s.Lost}, {"worked although refused", s.RefusedWorked}, {"started early", s.Early},
+		{"lost", s.Lost}, {"worked although refused", s.RefusedWorked}, {"Enqueue that did not return", s.Overdue}, {"started early", s.Early},
 		{"unknown", s.Unknown}, {"calls with a wrong answer", s.Calls.Wrong},
 		{"calls that hung", s.Calls.Hung}, {"calls run twice that must not be", s.Calls.Twice},
 		{"not recovered", uint64(len(s.Stuck))},
@@ -101,6 +102,9 @@ func (s *Summary) add(id string, j *job, fate Fate) {
 	s.Duplicates += uint64(max(j.done-1, 0) + max(j.dead-1, 0))
 	if j.early {
 		s.Early++
+	}
+	if j.stuck {
+		s.Overdue++
 	}
 	switch {
 	case !j.tried:

@@ -11,6 +11,7 @@ const (
 	Kept    What = "kept"    // it has returned nil
 	Unsure  What = "unsure"  // it has returned an error that leaves open whether the job was taken
 	Refused What = "refused" // it has returned one that says that the job was not
+	Stuck   What = "stuck"   // it has not returned, long after its deadline
 	Start   What = "start"   // a handler begins
 	Done    What = "done"    // it is about to return nil
 	Failed  What = "failed"  // it is about to return an error

@@ -27,6 +27,12 @@ func (c *pair) close() {
 	_ = c.server.Close()
 }
 
+func (c *pair) swallow(d Direction) {
+	for _, s := range c.streams(d) {
+		s.hole.Store(true)
+	}
+}
+
 func (c *pair) streams(d Direction) []*stream {
 	var some []*stream
 	if d&ToServer != 0 {

@@ -23,6 +23,7 @@ type Proxy struct {
 	listener net.Listener
 	target   string
 	shape    atomic.Pointer[Shape]
+	hidden   atomic.Bool
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
@@ -73,15 +74,20 @@ func (p *Proxy) CutAfter(d Direction, bytes int64) {
 // Swallow lets nothing more through the present connections, and closes neither end of
 // them. New ones work.
 func (p *Proxy) Swallow(d Direction) {
-	p.each(func(c *pair) {
-		for _, s := range c.streams(d) {
-			s.hole.Store(true)
-		}
-	})
+	p.each(func(c *pair) { c.swallow(d) })
 }
 
 // Slow makes present and new connections as bad as s says. The zero Shape ends that.
 func (p *Proxy) Slow(s Shape) { p.shape.Store(&s) }
+
+// Hide swallows what is sent on the present connections, and on each new one too, until it is
+// told to end that. New ones work then, and those of the time between never do.
+func (p *Proxy) Hide(on bool) {
+	p.hidden.Store(on)
+	if on {
+		p.Swallow(BothWays)
+	}
+}
 
 func (p *Proxy) each(f func(*pair)) {
 	p.mu.Lock()
@@ -119,6 +125,9 @@ func (p *Proxy) connect(client net.Conn) {
 	}
 	p.pairs[c] = struct{}{}
 	p.mu.Unlock()
+	if p.hidden.Load() { // after it was entered, so that Hide misses none
+		c.swallow(BothWays)
+	}
 
 	var both sync.WaitGroup
 	both.Go(func() { c.up.pass(&p.shape) })

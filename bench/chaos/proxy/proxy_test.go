@@ -18,11 +18,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // connect returns both ends of a connection through a proxy.
 func connect(t *testing.T) (p *proxy.Proxy, client, server net.Conn) {
 	t.Helper()
+	p, another := listen(t)
+	client, server = another()
+	talk(t, client, server)
+	talk(t, server, client)
+	return p, client, server
+}
+
+// listen starts a proxy, and returns what connects through it.
+func listen(t *testing.T) (p *proxy.Proxy, connect func() (client, server net.Conn)) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	if p, err = proxy.Listen(l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
@@ -31,18 +41,18 @@ func connect(t *testing.T) (p *proxy.Proxy, client, server net.Conn) {
 			t.Error(err)
 		}
 	})
-	client, err = net.Dial("tcp", p.Addr())
-	if err != nil {
-		t.Fatal(err)
+	return p, func() (client, server net.Conn) {
+		t.Helper()
+		client, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close(); server.Close() })
+		return client, server
 	}
-	server, err = l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close(); server.Close() })
-	talk(t, client, server)
-	talk(t, server, client)
-	return p, client, server
 }
 
 // talk sends a word and wants it at the other end.
@@ -131,6 +141,28 @@ func TestSwallow(t *testing.T) {
 			silent(t, server)
 		})
 	}
+}
+
+// What is hidden answers nobody, those who come anew neither, until it is not hidden any more.
+func TestHide(t *testing.T) {
+	t.Parallel()
+	p, another := listen(t)
+	client, server := another()
+	talk(t, client, server)
+	p.Hide(true)
+	if _, err := io.WriteString(client, "lost"); err != nil {
+		t.Error(err)
+	}
+	silent(t, server)
+	late, lateServer := another()
+	if _, err := io.WriteString(late, "lost"); err != nil {
+		t.Error(err)
+	}
+	silent(t, lateServer)
+	p.Hide(false)
+	anew, anewServer := another()
+	talk(t, anew, anewServer)
+	silent(t, lateServer)
 }
 
 func TestSlow(t *testing.T) {

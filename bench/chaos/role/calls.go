@@ -54,7 +54,6 @@ func (p *program) serve(conn *broker.Conn) error {
 const (
 	lines    = 8                // goroutines that call
 	deadline = 20 * time.Second // of most calls, for outages
-	hung     = 10 * time.Second // after the deadline
 )
 
 func (p *program) callAll(conn *broker.Conn) (err error) {
@@ -91,8 +90,7 @@ func (p *program) call(c *rpc.Client, r *rand.Rand, id string) {
 	note(ledger.Call, "")
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
-	alarm := time.AfterFunc(limit+hung, func() { note(ledger.Hung, m.Name()) })
-	defer alarm.Stop()
+	defer p.late(limit, func() { note(ledger.Hung, m.Name()) })()
 	a, err := m.Call(ctx, c, q)
 	switch {
 	case err != nil:

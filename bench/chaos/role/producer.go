@@ -152,6 +152,7 @@ func (s *sender) enqueue(wait time.Duration, jobs ...job.Job) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, wait)
 	defer cancel()
+	defer s.late(wait, func() { note(&jobs[0], ledger.Stuck, "") })() // one of them is enough
 	err := s.to.Enqueue(ctx, jobs...)
 	failures := map[string]error{}
 	for _, f := range broker.Failures(err) {

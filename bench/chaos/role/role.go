@@ -50,6 +50,7 @@ const (
 	SendLarge = KindRefused // enqueue one that the server refuses
 	heartbeat = 2 * time.Second
 	grace     = 5 * time.Second
+	tolerance = 10 * time.Second // after a deadline; a process may be stopped for some of it
 )
 
 // Main is the main function of a process whose [Env] is raw. It returns the exit code.
@@ -121,9 +122,7 @@ func (p *program) listen(input io.Reader, stop func()) {
 		case Stop:
 			stop()
 		case Dump:
-			if err := pprof.Lookup("goroutine").WriteTo(os.Stderr, 1); err != nil {
-				p.fail(err)
-			}
+			p.dump()
 		default:
 			p.commands <- lines.Text()
 		}
@@ -142,6 +141,23 @@ func (p *program) dial() (*broker.Conn, error) {
 		}
 		p.log.Warn("no server yet", "err", err)
 	}
+}
+
+// dump writes what all goroutines do.
+func (p *program) dump() {
+	if err := pprof.Lookup("goroutine").WriteTo(os.Stderr, 1); err != nil {
+		p.fail(err)
+	}
+}
+
+// late runs f when something has not ended long after its deadline, unless it is stopped
+// before. What keeps it is in the process's output then.
+func (p *program) late(limit time.Duration, f func()) (stop func()) {
+	t := time.AfterFunc(limit+tolerance, func() {
+		f()
+		p.dump()
+	})
+	return func() { t.Stop() }
 }
 
 // note writes an event. A ledger that can't be written makes the account wrong, so the
