@@ -39,35 +39,39 @@ type harness struct {
 	watches []*book.Watch
 }
 
-func newHarness(ctx context.Context, o options) (h *harness, err error) {
+func newHarness(ctx context.Context, o options) (*harness, error) {
 	c, err := startCluster(ctx, o.nodes)
 	if err != nil {
 		return nil, err
 	}
-	h = &harness{options: o, cluster: c, book: book.New(role.Fates()), queues: queues{c.urls[0]}}
+	h := &harness{options: o, cluster: c, book: book.New(role.Fates()), queues: queues{c.urls[0]}}
 	h.soak = newSoak(h)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.close())
-		}
-	}()
-	h.say("%s", c.how())
-	if h.faults = possible(o.faults, c.size(), o); len(h.faults) == 0 {
-		return nil, fmt.Errorf("%q take more nodes than there are, or more time", faultNames(o.faults))
+	if err := h.begin(ctx); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+// begin starts everything that faults happen to.
+func (h *harness) begin(ctx context.Context) error {
+	h.say("%s", h.cluster.how())
+	asked := h.faults
+	if h.faults = possible(asked, h.cluster.size(), h.options); len(h.faults) == 0 {
+		return fmt.Errorf("%q take more nodes than there are, or more time", faultNames(asked))
 	}
 	h.say("seed %d, %v of %q", h.seed, h.lasts, faultNames(h.faults))
 	if err := h.prepare(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	h.follow()
 	for _, name := range []string{role.Worker, role.Server, role.Producer, role.Caller} {
 		for i := range each {
 			if err := h.add(name, i+1); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return h, h.writeProxies()
+	return h.writeProxies()
 }
 
 // writeProxies says which node is behind which address: the processes' logs know only those of

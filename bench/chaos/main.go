@@ -72,6 +72,8 @@ func chaos(ctx context.Context, o options) (r *report, err error) {
 			return nil, err
 		}
 		temporary = true
+	} else if err = os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
 	}
 	o.dir = dir
 	r, err = runIn(ctx, o)
