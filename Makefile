@@ -22,7 +22,12 @@ examples: ## events: logs to disk and screen, a video in six jobs, orders into a
 test: ## set up what is missing and run all tests, with the race detector and a real RabbitMQ
 	@scripts/setup.sh test
 	$(GO) vet ./...
+	$(GO) vet -C bench/versus ./...
 	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -run '^$$' -bench . -benchtime 1x $(BENCHED)
+
+# The packages with benchmarks: go test -bench . $(BENCHED)
+BENCHED = ./broker ./job ./topology ./worker
 
 .PHONY: unit
 unit: ## all tests, without those that need a RabbitMQ where none can be had
@@ -40,10 +45,11 @@ test-matrix: ## the integration tests and a short run of bench/chaos on RabbitMQ
 	@GO=$(GO) scripts/dockerd.sh scripts/matrix.sh $(MATRIX)
 
 .PHONY: bench
-bench: ## errand beside a hand-written amqp091-go loop, in one run: jobs, calls, events
-	@scripts/setup.sh demo
-	$(GO) run ./bench
-	$(GO) run ./bench -rpc
+bench: ## errand, amqp091-go by hand, and other libraries in one run; how errand scales; events. Writes bench/results
+	@scripts/setup.sh bench
+	$(GO) run -C bench/versus . -out ../results
+	$(GO) run -C bench/versus . -scale -rounds 3 -out ../results
+	$(GO) run -C bench/versus ./plot ../results
 	$(GO) run ./bench -event
 
 .PHONY: chaos
@@ -59,6 +65,7 @@ lint: ## gofmt, go vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt -w these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	cd bench/versus && $(GO) run $(STATICCHECK) ./...
 
 .PHONY: golden
 golden: ## write the golden files anew: look at the difference before you commit it

@@ -2,11 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// args are the arguments of the event and of the job of the memory measurement, 256 bytes as
+// JSON.
+type args struct {
+	OrderID string `json:"order_id"`
+	Note    string `json:"note"`
+}
+
+var payload = args{OrderID: "order-000001", Note: strings.Repeat("x", 256-len(`{"order_id":"order-000001","note":""}`))}
 
 // A contender does n jobs one way or the other, and has its connections ready.
 type contender interface {
@@ -106,4 +119,17 @@ func ratio[S any](a, b []S, of func(S) float64) float64 {
 	}
 	slices.Sort(values)
 	return values[len(values)/2]
+}
+
+// purge empties a queue.
+func purge(url, queue string) error {
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		return err
+	}
+	ch, err := conn.Channel()
+	if err == nil {
+		_, err = ch.QueuePurge(queue, false)
+	}
+	return errors.Join(err, conn.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,7 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/job"
+	"github.com/errandq/errand/producer"
 	"github.com/errandq/errand/worker"
 )
 
@@ -24,18 +27,21 @@ const (
 	lookEvery  = 100_000
 )
 
+// quiet keeps the tables readable.
+var quiet = slog.New(slog.DiscardHandler)
+
 var memoryKind = job.Define[args]("bench", job.Queue("bench.memory"))
 
 // measureMemory works a million small jobs with concurrency 100, enqueued by another
 // process meanwhile, and compares the resident memory of this one with what it was after
 // ten thousand.
 func measureMemory(ctx context.Context, url string) (err error) {
-	o, err := dialOurs(ctx, url, nil)
+	conn, err := broker.Dial(ctx, url, broker.Config{Logger: quiet})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, o.close()) }()
-	if err := o.fill(ctx, memoryKind, 1, 1); err != nil { // declares the queue
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := fill(ctx, conn, 1); err != nil { // declares the queue
 		return err
 	}
 	filler := exec.CommandContext(ctx, os.Args[0], "-fill", strconv.Itoa(memoryJobs), "-amqp", url)
@@ -48,7 +54,7 @@ func measureMemory(ctx context.Context, url string) (err error) {
 	working, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := atomic.Int64{}
-	w := worker.New(o.conn, worker.Config{Concurrency: 100, Logger: quiet})
+	w := worker.New(conn, worker.Config{Concurrency: 100, Logger: quiet})
 	worker.Handle(w, memoryKind, func(context.Context, args) error {
 		done.Add(1)
 		return nil
@@ -113,9 +119,25 @@ func resident() (int, error) {
 
 // fillOnly is the other process: it enqueues n jobs and ends.
 func fillOnly(ctx context.Context, url string, n int) error {
-	o, err := dialOurs(ctx, url, nil)
+	conn, err := broker.Dial(ctx, url, broker.Config{Logger: quiet})
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.fill(ctx, memoryKind, n, 1000), o.close())
+	return errors.Join(fill(ctx, conn, n), conn.Close())
+}
+
+// fill enqueues n jobs, a thousand at a time.
+func fill(ctx context.Context, conn *broker.Conn, n int) error {
+	p := producer.New(conn, producer.Config{})
+	for n > 0 {
+		jobs := make([]job.Job, min(1000, n))
+		for i := range jobs {
+			jobs[i] = memoryKind.New(payload)
+		}
+		if err := p.Enqueue(ctx, jobs...); err != nil {
+			return err
+		}
+		n -= len(jobs)
+	}
+	return nil
 }

@@ -2,8 +2,9 @@
 # Sets up what is missing to run the demo and the tests: Go, a C compiler for the race
 # detector (tests only), clients in other languages (tests only), and a RabbitMQ.
 #
-#   scripts/setup.sh demo|test|databases|containers
+#   scripts/setup.sh demo|bench|test|databases|containers
 #
+# bench installs Redis and PostgreSQL, for other libraries that are measured beside errand.
 # databases installs PostgreSQL and MariaDB, for tests that are skipped without them.
 # containers installs a Docker engine, and what builds images without a registry.
 # A RabbitMQ is at hand if AMQP_URL names one, if a Docker engine answers that has the image
@@ -11,7 +12,7 @@
 # installs it. Nothing is started here: package devserver does that.
 set -eu
 
-what=${1:?usage: setup.sh demo|test|databases|containers}
+what=${1:?usage: setup.sh demo|bench|test|databases|containers}
 amqplib=/usr/share/php/PhpAmqpLib/autoload.php
 image=${ERRAND_RABBITMQ_IMAGE:-rabbitmq:4-management}
 
@@ -59,11 +60,19 @@ container() {
 has go || die "Go is missing: install it from https://go.dev/dl (1.26 or newer)"
 go version >/dev/null || die "this Go can't be used: install 1.26 or newer from https://go.dev/dl"
 
+postgresql() { # CONSEQUENCE
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || install postgresql postgresql || say "no PostgreSQL: $1"
+}
+
 if [ "$what" = databases ]; then
 	has mariadbd || [ -x /usr/sbin/mariadbd ] || install mariadb-server mariadb || say "no MariaDB: its tests are skipped"
-	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb || install postgresql postgresql ||
-		say "no PostgreSQL: its tests are skipped"
+	postgresql "its tests are skipped"
 	exit 0
+fi
+
+if [ "$what" = bench ]; then
+	has redis-server || install redis-server redis || say "no Redis: what needs it is left out"
+	postgresql "what needs it is left out"
 fi
 
 if [ "$what" = containers ]; then

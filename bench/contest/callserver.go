@@ -1,8 +1,9 @@
-package main
+package contest
 
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,36 +14,7 @@ import (
 	"time"
 )
 
-// callServers are the ways to answer calls. They return when ctx ends, and call ready when
-// they answer.
-var callServers = map[string]func(ctx context.Context, url string, ready func()) error{
-	"hand":   serveByHand,
-	"errand": serveOurs,
-}
-
-// serveCalls is the other process: it answers calls until its standard input is closed. When
-// it is ready, and then for each line that it reads, it writes the CPU time that it has
-// used, in nanoseconds.
-func serveCalls(ctx context.Context, how, url string) error {
-	serve := callServers[how]
-	if serve == nil {
-		return fmt.Errorf("-serve %q: no such way", how)
-	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	tell := func() { fmt.Println(cpuTime().Nanoseconds()) }
-	return serve(ctx, url, func() {
-		tell()
-		go func() {
-			defer stop()
-			for asked := bufio.NewScanner(os.Stdin); asked.Scan(); {
-				tell()
-			}
-		}()
-	})
-}
-
-// A callServer is that process as its parent sees it.
+// A callServer is the process that answers calls, as the caller's process sees it.
 type callServer struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -50,9 +22,12 @@ type callServer struct {
 }
 
 // startCallServer returns when the server answers calls.
-func startCallServer(ctx context.Context, how, url string) (*callServer, error) {
-	cmd := exec.CommandContext(ctx, os.Args[0], "-serve", how, "-amqp", url)
-	cmd.Stderr = os.Stderr
+func startCallServer(ctx context.Context, a assignment) (*callServer, error) {
+	a.Serve = true
+	cmd, err := command(ctx, a)
+	if err != nil {
+		return nil, err
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -69,6 +44,23 @@ func startCallServer(ctx context.Context, how, url string) (*callServer, error) 
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
+}
+
+// command starts this program again, as a child.
+func command(ctx context.Context, a assignment) (*exec.Cmd, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	cmd.Stderr = os.Stderr
+	cmd.WaitDelay = time.Second
+	return cmd, nil
 }
 
 // cpu is the CPU time that the server has used so far.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/errandq/errand/bench/byhand"
+	"github.com/errandq/errand/bench/contest"
+	"github.com/errandq/errand/bench/ours"
+)
+
+func main() {
+	if contest.Child(contenders()) {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "versus:", err)
+		os.Exit(1)
+	}
+}
+
+// contenders are in the order of the tables.
+func contenders() []contest.Contender {
+	all := append(byhand.All(), ours.Contender(), wagslane())
+	all = append(all, watermills()...)
+	all = append(all, asynqs()...)
+	return append(all, rivers()...)
+}
+
+func servers() map[string]contest.Starter {
+	return map[string]contest.Starter{
+		contest.RabbitMQ: contest.StartRabbit,
+		redisEverySecond: startRedis("everysec"),
+		redisAlways:      startRedis("always"),
+		postgreSQL:       startPostgreSQL,
+	}
+}
+
+func run(ctx context.Context) error {
+	var options contest.Options
+	options.AddTo(flag.CommandLine)
+	scale := flag.Bool("scale", false, "measure how errand scales instead, beside the loop by hand")
+	flag.Parse()
+	c := contest.Contest{Contenders: contenders(), Servers: servers(), Log: os.Stdout}
+	measure := c.Run
+	if *scale {
+		c.Contenders = []contest.Contender{byhand.Naive(), ours.Contender()}
+		measure = c.Scale
+	}
+	results, err := measure(ctx, options)
+	if results != nil && options.Out != "" {
+		err = errors.Join(err, results.Write(options.Out))
+	}
+	return err
+}
