@@ -35,6 +35,7 @@ type pubChannel struct {
 	closeErr func() error // why the channel closed; waits for it to close
 	overdue  func()       // ends the channel, because a confirm doesn't come
 
+	timers    timers
 	late      atomic.Bool // ended because a confirm did not come in time; see isLate
 	mu        sync.Mutex
 	returned  []amqp.Return // taken from returns, not yet claimed by their senders
@@ -91,8 +92,8 @@ func (pc *pubChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, 
 		return true
 	default:
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	timer := pc.timers.get(patience)
+	defer pc.timers.put(timer)
 	for {
 		select {
 		case <-dc.Done():
@@ -138,4 +139,21 @@ func (pc *pubChannel) takeReturn(m *Message) (reason error) {
 	}
 	pc.unclaimed.Store(int32(len(pc.returned)))
 	return reason
+}
+
+// timers are used again and again: each message that is waited for needs one.
+type timers struct{ unused sync.Pool }
+
+// get returns a timer that goes off after d.
+func (ts *timers) get(d time.Duration) *time.Timer {
+	if t, ok := ts.unused.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (ts *timers) put(t *time.Timer) {
+	t.Stop()
+	ts.unused.Put(t)
 }

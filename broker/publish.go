@@ -14,7 +14,7 @@ import (
 // another's confirm; many messages in one call are sent together and waited for once. A
 // queue that is full, a server that is blocked and an outage are waited for until ctx ends.
 func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
-	errs := make([]error, 0, 1)
+	var errs []error
 	for i := range ms {
 		err := ms[i].Check(c.cfg.MaxBody)
 		if ms[i].ID == "" {
@@ -27,11 +27,7 @@ func (c *Conn) Publish(ctx context.Context, ms ...Message) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	b := batch{p: &c.pubs, ctx: ctx, patience: confirmPatience, todo: make([]*Message, len(ms))}
-	for i := range ms {
-		b.todo[i] = &ms[i]
-	}
-	return b.run()
+	return newBatch(ctx, &c.pubs, ms).run()
 }
 
 var errNoID = fmt.Errorf("%w: no ID", ErrInvalid)
@@ -58,6 +54,23 @@ type batch struct {
 	unknown map[*Message]bool
 	// casualties counts how often that was by a protocol error.
 	casualties map[*Message]int
+
+	one struct { // room for the usual number of messages, without allocations of their own
+		todo   [1]*Message
+		flight [1]flight
+	}
+}
+
+func newBatch(ctx context.Context, p *publisher, ms []Message) *batch {
+	b := &batch{p: p, ctx: ctx, patience: confirmPatience}
+	b.todo, b.flights = b.one.todo[:0], b.one.flight[:0]
+	if len(ms) > 1 {
+		b.todo, b.flights = make([]*Message, 0, len(ms)), make([]flight, 0, min(len(ms), window))
+	}
+	for i := range ms {
+		b.todo = append(b.todo, &ms[i])
+	}
+	return b
 }
 
 // maxCasualties is how often a message may be in flight when the server throws the whole

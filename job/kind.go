@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 	"unicode"
@@ -34,20 +35,18 @@ func Define[T any](name string, opts ...Option) Kind[T] {
 	if err := checkKind(name); err != nil {
 		s.fail(err)
 	}
-	s.apply(opts)
-	return Kind[T]{defaults: s}
+	return Kind[T]{defaults: s.with(opts)}
 }
 
 // New makes a job of this kind. Options override the kind's. A mistake is reported by
 // [Job.Err] and by whoever enqueues the job.
 func (k Kind[T]) New(args T, opts ...Option) Job {
 	s := k.defaults
-	s.headers = nil // Header copies on write, so that jobs don't share the kind's map
-	for name, value := range k.defaults.headers {
-		s.setHeader(name, value)
+	s.headers = maps.Clone(s.headers) // jobs don't share the kind's map
+	if len(opts) > 0 {
+		s = s.with(opts)
+		s.codec = k.defaults.codec
 	}
-	s.apply(opts)
-	s.codec = k.defaults.codec
 	now := time.Now()
 	j := Job{
 		ID:        s.id,

@@ -32,10 +32,13 @@ type spec struct {
 	err          error // the first mistake
 }
 
-func (s *spec) apply(opts []Option) {
+// with returns s with options. It is a function of its own because options move what they are
+// applied to onto the heap.
+func (s spec) with(opts []Option) spec {
 	for _, o := range opts {
-		o(s)
+		o(&s)
 	}
+	return s
 }
 
 func (s *spec) fail(err error) {

@@ -24,6 +24,7 @@ type Broker interface {
 type Sender struct {
 	broker Broker
 	ns     topology.Namespace
+	jobs   string // the exchange where jobs enter
 
 	targets sync.Map     // those that were declared
 	ladder  atomic.Int64 // the delay, a time.Duration, up to which the ladder was declared
@@ -52,7 +53,7 @@ func NewSender(b Broker, ns topology.Namespace) *Sender {
 	if err := ns.Check(); err != nil {
 		panic(fmt.Sprintf("job: NewSender: %v", err))
 	}
-	return &Sender{broker: b, ns: ns}
+	return &Sender{broker: b, ns: ns, jobs: ns.Jobs()}
 }
 
 // Send enqueues jobs, each for its NotBefore, and waits until all are confirmed. Errors
@@ -105,6 +106,13 @@ type parcels struct {
 }
 
 func newParcels(n int) parcels {
+	if n == 1 { // the usual number: one allocation for both
+		one := new(struct {
+			message [1]broker.Message
+			job     [1]*Job
+		})
+		return parcels{messages: one.message[:0], jobs: one.job[:0]}
+	}
 	return parcels{messages: make([]broker.Message, 0, n), jobs: make([]*Job, 0, n)}
 }
 
@@ -138,7 +146,7 @@ func (s *Sender) pack(out *parcels, j *Job, delay time.Duration) error {
 	case topology.IsExisting(j.options...):
 		m.Exchange, m.Key = "", j.Queue // it is not bound to our exchange
 	default:
-		m.Exchange, m.Key = s.ns.Jobs(), j.Queue
+		m.Exchange, m.Key = s.jobs, j.Queue
 	}
 	out.add(j, m, ladder)
 	return nil

@@ -67,6 +67,9 @@ func HasRetries(opts ...Option) bool {
 }
 
 func apply(opts []Option) work {
+	if len(opts) == 0 {
+		return work{} // asked once a job: options would move it to the heap
+	}
 	var w work
 	for _, o := range opts {
 		o(&w)
