@@ -132,23 +132,28 @@ func (m *management) users(ctx context.Context) ([]string, error) {
 }
 
 // closeConnections closes the connections of users. Where there are none it looks again for
-// a while, because the server learns of a connection after its client does.
+// a while, because the server learns of a connection after its client does, and also where
+// the server fails, which it does over a connection that ends at the same time.
 //
 // It goes by user and not by the list of all connections: that one is made of statistics
 // and misses the connections of the last five seconds.
 func (m *management) closeConnections(ctx context.Context, users []string, reason string) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
+	var failed error
 	for range 10 {
 		closed := 0
+		failed = nil
 		for _, user := range users {
 			n, err := m.closeConnectionsOf(ctx, user, reason)
-			if err != nil {
+			if errors.Is(err, errInternal) {
+				failed = err
+			} else if err != nil {
 				return err
 			}
 			closed += n
 		}
-		if closed > 0 {
+		if closed > 0 && failed == nil {
 			return nil
 		}
 		select {
@@ -157,7 +162,7 @@ func (m *management) closeConnections(ctx context.Context, users []string, reaso
 		case <-tick.C:
 		}
 	}
-	return nil
+	return failed
 }
 
 func (m *management) closeConnectionsOf(ctx context.Context, user, reason string) (int, error) {
@@ -168,6 +173,9 @@ func (m *management) closeConnectionsOf(ctx context.Context, user, reason string
 	}
 	return len(open), m.call(ctx, http.MethodDelete, path, http.Header{"X-Reason": {reason}}, nil, nil)
 }
+
+// errInternal is wrapped by the error of a call at which the server has failed.
+var errInternal = errors.New("500 Internal Server Error")
 
 func (m *management) call(ctx context.Context, method, path string, header http.Header, in, out any) error {
 	if err := m.do(ctx, method, path, header, in, out); err != nil {
@@ -204,6 +212,8 @@ func (m *management) do(ctx context.Context, method, path string, header http.He
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	switch {
+	case resp.StatusCode == http.StatusInternalServerError:
+		return fmt.Errorf("%w: %s", errInternal, bytes.TrimSpace(answer))
 	case resp.StatusCode >= 300:
 		return fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(answer))
 	case err != nil:
