@@ -23,6 +23,7 @@ type generation struct {
 	blocks   chan amqp.Blocking
 	dead     chan struct{} // closed when it is over
 	late     atomic.Bool   // given up, because a confirm did not come
+	confirms atomic.Bool   // at least one came
 
 	mu      sync.Mutex
 	blocked string        // the server's reason; empty: not blocked

@@ -158,6 +158,9 @@ func TestSickTargetHasASmallWindow(t *testing.T) {
 		}
 		done := publishing(t.Context(), c, ms...)
 		time.Sleep(confirmPatience + time.Second)
+		if err := c.Publish(t.Context(), Message{ID: "healthy", Key: "healthy"}); err != nil {
+			t.Error(err)
+		}
 		s.forget()
 		time.Sleep(5 * confirmPatience)
 		if n := len(sentIDs(s)); n > apartWindow {

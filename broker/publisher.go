@@ -11,7 +11,8 @@ import (
 // The server's channel does one thing after the other. Where it waits for a queue that has no
 // leader, it confirms nothing that was sent behind, and does not even close. So when a confirm
 // does not come in time the connection is given up, and each target that was waiting gets a
-// channel of its own on the next, until something is answered there.
+// channel of its own on the next, until something is answered there. While nothing at all is
+// confirmed on a connection it is its node that is sick, for all we know.
 type publisher struct {
 	conn   *Conn
 	shared *lane
@@ -67,7 +68,11 @@ func (p *publisher) leave(l *lane) {
 // there was an answer.
 func (p *publisher) land(f flight) {
 	<-f.lane.slots
-	if f.dc.Acked() || f.pc.alive() {
+	acked := f.dc.Acked()
+	if acked && !f.pc.gen.confirms.Load() {
+		f.pc.gen.confirms.Store(true)
+	}
+	if acked || f.pc.alive() {
 		p.join(f.m, f.lane)
 	}
 	p.leave(f.lane)
@@ -82,7 +87,13 @@ func (p *publisher) separate(m *Message) {
 		return
 	}
 	l := newLane(apartWindow)
-	l.overdue = func(pc *pubChannel) { p.conn.background(func() { l.retire(pc) }) }
+	l.overdue = func(pc *pubChannel) {
+		if pc.gen.confirms.Load() {
+			p.conn.background(func() { l.retire(pc) })
+		} else {
+			pc.gen.giveUp()
+		}
+	}
 	p.apart[t] = l
 	p.separated.Store(int32(len(p.apart)))
 }
