@@ -4,6 +4,7 @@
 //
 //	go run ./bench                  all works
 //	go run ./bench -rows enqueue    only works whose name holds this
+//	go run ./bench -profiles /tmp   with profiles of each contender at each work
 //	go run ./bench -scale           how errand scales, as curves
 //	go run ./bench -event           events, from one publisher to eight durable subscriptions
 //	go run ./bench -memory          the resident memory of a worker over a million jobs

@@ -39,11 +39,15 @@ func carryOut(text []byte, contenders []Contender) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	stop, err := profile(a)
+	if err != nil {
+		return err
+	}
 	if a.Serve {
-		return serve(ctx, contenders[i], a)
+		return errors.Join(serve(ctx, contenders[i], a), stop())
 	}
 	sample, err := take(ctx, contenders[i], a)
-	if err != nil {
+	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(sample)

@@ -13,6 +13,7 @@ type Options struct {
 	Contenders string // only these, separated by commas; empty: all
 	Short      bool   // few jobs, and look whether all arrive
 	Out        string // directory for results, none if empty
+	Profiles   string // directory for profiles, none if empty; they slow down what is measured
 }
 
 // AddTo makes flags of the options.
@@ -21,6 +22,7 @@ func (o *Options) AddTo(flags *flag.FlagSet) {
 	flags.StringVar(&o.Rows, "rows", "", "only works, or curves, whose name holds this")
 	flags.StringVar(&o.Contenders, "contenders", "", "only these contenders, by name, separated by commas")
 	flags.BoolVar(&o.Short, "short", false, "few jobs: shows that it works, not how fast")
+	flags.StringVar(&o.Profiles, "profiles", "", "directory for a CPU and an allocation profile of each contender at each work, for go tool pprof; all are slower for it")
 	flags.StringVar(&o.Out, "out", "", "directory for the table and all samples, with the date in their names")
 }
 

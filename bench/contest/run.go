@@ -101,7 +101,7 @@ func (c Contest) measure(ctx context.Context, o Options, w Work, contenders []Co
 	for round := range o.Rounds * w.Often {
 		for turn := range contenders {
 			i := (round + turn) % len(contenders)
-			s, err := c.sample(ctx, contenders[i], w, running[contenders[i].Server], o.Short)
+			s, err := c.sample(ctx, contenders[i], w, running[contenders[i].Server], o)
 			if err != nil {
 				return row, fmt.Errorf("%s, %s: %w", w.Name, contenders[i].Name, err)
 			}
@@ -113,11 +113,11 @@ func (c Contest) measure(ctx context.Context, o Options, w Work, contenders []Co
 
 // sample makes one sample. A failure is told and tried again once: a run takes long, and its
 // machine may have had a bad moment.
-func (c Contest) sample(ctx context.Context, contender Contender, w Work, server Server, short bool) (Sample, error) {
-	s, err := sampleOf(ctx, contender, w, server, short)
-	if err == nil || ctx.Err() != nil || short {
+func (c Contest) sample(ctx context.Context, contender Contender, w Work, server Server, o Options) (Sample, error) {
+	s, err := sampleOf(ctx, contender, w, server, o)
+	if err == nil || ctx.Err() != nil || o.Short {
 		return s, err
 	}
 	fmt.Fprintf(c.Log, "\n%s, %s failed and is tried again: %v\n", w.Name, contender.Name, err)
-	return sampleOf(ctx, contender, w, server, short)
+	return sampleOf(ctx, contender, w, server, o)
 }

@@ -63,6 +63,7 @@ type assignment struct {
 	ServerPID int    `json:"server_pid"`
 	Short     bool   `json:"short"` // see whether it works: look whether enqueued jobs are there, and don't wait for quiet
 	Serve     bool   `json:"serve"` // answer calls, instead of measuring
+	Profiles  string `json:"profiles,omitempty"`
 }
 
 // patience is how long one sample may take.

@@ -13,7 +13,7 @@ import (
 const cleaning = 30 * time.Second
 
 // sampleOf has a child make one sample.
-func sampleOf(ctx context.Context, c Contender, w Work, server Server, short bool) (s Sample, err error) {
+func sampleOf(ctx context.Context, c Contender, w Work, server Server, o Options) (s Sample, err error) {
 	url, remove, err := server.Space(ctx)
 	if err != nil {
 		return s, fmt.Errorf("a space on %s: %w", c.Server, err)
@@ -27,7 +27,7 @@ func sampleOf(ctx context.Context, c Contender, w Work, server Server, short boo
 	// The child ends itself before.
 	ctx, cancel := context.WithTimeout(ctx, patience+10*time.Second)
 	defer cancel()
-	cmd, err := command(ctx, assignment{Contender: c.Name, Work: w, URL: url, ServerPID: server.PID(), Short: short})
+	cmd, err := command(ctx, assignment{Contender: c.Name, Work: w, URL: url, ServerPID: server.PID(), Short: o.Short, Profiles: o.Profiles})
 	if err != nil {
 		return s, err
 	}
