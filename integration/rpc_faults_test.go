@@ -56,6 +56,7 @@ func TestServersDieUnderLoad(t *testing.T) {
 		serveIncrement(t, dial(t, url), servers, m, &runs)
 		victim, _ := serveIncrement(t, dial(t, p.url), servers, m, &runs)
 		r := dialRaw(t, url)
+		r.awaitConsumer("increment")
 		l := startLoad(t, newClient(t, dial(t, url), cfg), m)
 		for range cuts {
 			answered := victim.Stats().Answered

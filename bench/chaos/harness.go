@@ -31,6 +31,7 @@ type harness struct {
 	began    time.Time
 	server   sync.Mutex // held by a fault that says so, see fault.server
 	deleted  time.Time  // when a queue was last, or the first time ever; guarded by server
+	started  time.Time  // when all nodes were started again; guarded by server
 
 	stopFollowing func() error
 
