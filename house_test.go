@@ -41,13 +41,15 @@ var library = map[string]place{
 	"codec":    {},
 	"topology": {},
 
+	"internal/crew": {},
+
 	"broker": {[]string{"retry", "topology"}, []string{amqp, backoff}},
 
 	"job": {[]string{"broker", "codec", "topology"}, []string{uuid}},
-	"rpc": {[]string{"broker", "codec", "topology"}, nil},
+	"rpc": {[]string{"broker", "codec", "internal/crew", "topology"}, nil},
 
 	"producer":   {[]string{"broker", "job", "topology"}, nil},
-	"worker":     {[]string{"broker", "job", "retry", "topology"}, nil},
+	"worker":     {[]string{"broker", "internal/crew", "job", "retry", "topology"}, nil},
 	"deadletter": {[]string{"broker", "job", "topology"}, nil},
 	"schedule":   {[]string{"job"}, nil},
 	"outbox":     {[]string{"job"}, nil},

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/errandq/errand/broker"
+	"github.com/errandq/errand/internal/crew"
 	"github.com/errandq/errand/topology"
 )
 
@@ -24,27 +23,24 @@ type pool struct {
 	queue   string
 	options []topology.Option
 	methods map[string]*method
-	slots   chan struct{} // a goroutine for handlers holds one, as long as it lives
-	work    chan work     // to those goroutines; has no room
-	over    chan struct{} // closed when there is no more work
-	workers sync.WaitGroup
-	active  atomic.Int64  // handlers that run
-	idle    chan struct{} // gets a value when active falls
+	slots   chan struct{} // a handler that runs holds one
+	crew    *crew.Crew[work]
+	idle    chan struct{} // gets a value when a slot is given back
 	log     *slog.Logger
 }
 
 func newPool(s *Server, queue string, options []topology.Option) *pool {
-	return &pool{
+	p := &pool{
 		server:  s,
 		queue:   queue,
 		options: options,
 		methods: map[string]*method{},
 		slots:   make(chan struct{}, s.cfg.Concurrency),
-		work:    make(chan work),
-		over:    make(chan struct{}),
 		idle:    make(chan struct{}, 1),
 		log:     s.cfg.Logger.With("queue", queue),
 	}
+	p.crew = crew.New(p.runOne)
+	return p
 }
 
 // run serves the queue until drain is closed and every request is answered. ctx is what the
@@ -91,65 +87,41 @@ type work struct {
 }
 
 // deliver has a request run as soon as fewer than Concurrency do. Nothing else is received
-// meanwhile. A goroutine that has run one before is taken if there is one, because its stack
-// has grown to what a handler needs: growing a new one costs as much as decoding the request.
+// meanwhile.
 func (p *pool) deliver(ch broker.Channel, d *broker.Delivery) {
-	w := work{ch, d}
-	p.active.Add(1)
 	select {
-	case p.work <- w:
-		return
-	default:
-	}
-	select {
-	case p.work <- w:
 	case p.slots <- struct{}{}:
-		p.workers.Go(func() { p.runAll(w) })
+		p.crew.Add(work{ch, d})
 	case <-d.Context().Done():
-		p.ended()
 		_ = d.Requeue() // if that fails the server has it back already
 	}
 }
 
-// runAll runs w, and what comes after it until the pool is over.
-func (p *pool) runAll(w work) {
-	defer func() { <-p.slots }() // also when a handler ends the goroutine: t.FailNow in a test does
-	for {
-		p.runOne(w)
-		select {
-		case w = <-p.work:
-		case <-p.over:
-			return
-		}
-	}
-}
-
+// runOne runs a request, whose handler may end the goroutine: t.FailNow in a test does.
 func (p *pool) runOne(w work) {
-	defer p.ended()
+	defer func() {
+		<-p.slots
+		select {
+		case p.idle <- struct{}{}:
+		default:
+		}
+	}()
 	p.serve(w.ch, w.d)
-}
-
-func (p *pool) ended() {
-	p.active.Add(-1)
-	select {
-	case p.idle <- struct{}{}:
-	default:
-	}
 }
 
 // leave waits for handlers that still run, and returns how many it leaves behind. Their
 // contexts have ended, because Converse has returned.
-func (p *pool) leave(patience time.Duration) int64 {
-	close(p.over)
+func (p *pool) leave(patience time.Duration) int {
+	p.crew.End()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for p.active.Load() > 0 {
+	for len(p.slots) > 0 {
 		select {
 		case <-p.idle:
 		case <-timer.C:
-			return p.active.Load()
+			return len(p.slots)
 		}
 	}
-	p.workers.Wait() // none has anything to do
+	p.crew.Wait() // none has anything to do
 	return 0
 }

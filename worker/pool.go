@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/errandq/errand/broker"
+	"github.com/errandq/errand/internal/crew"
 	"github.com/errandq/errand/topology"
 )
 
@@ -25,33 +26,28 @@ type pool struct {
 	limits   Queue
 	drain    <-chan struct{} // closed at shutdown; set by run
 	slots    chan struct{}   // a running handler holds one, from its start to its very end
+	crew     *crew.Crew[*run]
 	log      *slog.Logger
 
 	mu     sync.Mutex
 	runs   map[*run]struct{} // that are not over
-	ready  []*run            // of these, the ones that nobody works yet, oldest first
-	more   sync.Cond         // ready or ended changed
-	parked int               // goroutines that wait for more
-	waking bool              // one was woken, or started, and has not looked for a run yet
-	ended  bool              // nothing is delivered any more
 	active sync.WaitGroup    // one for each of runs
 	stuck  atomic.Int64      // abandoned handlers that have not returned
 }
 
 func newPool(w *Worker, queue string, options []topology.Option) *pool {
 	limits := w.cfg.limits(queue)
-	p := &pool{
+	return &pool{
 		w:       w,
 		queue:   queue,
 		options: options,
 		kinds:   map[string]*registration{},
 		limits:  limits,
 		slots:   make(chan struct{}, limits.Concurrency),
+		crew:    crew.New((*run).work),
 		log:     w.cfg.Logger.With("queue", queue),
 		runs:    map[*run]struct{}{},
 	}
-	p.more.L = &p.mu
-	return p
 }
 
 // source is the queue's name, or empty if it has none until the server gives one.
@@ -90,7 +86,7 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) erro
 		err = fmt.Errorf("worker: %w", err)
 		fail()
 	}
-	defer p.end()
+	defer p.crew.End() // nothing is delivered any more
 	if left := p.leave(ctx, patience); left > 0 && err == nil {
 		err = fmt.Errorf("worker: queue %q: %d handlers left running: %w", p.queue, left, ErrAbandoned)
 	}
@@ -132,76 +128,14 @@ func (p *pool) deliver(d *broker.Delivery) {
 		return
 	}
 	r := &run{pool: p, delivery: d}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.enter(r)
-	p.ready = append(p.ready, r)
-	p.wake()
+	p.crew.Add(r)
 }
 
-// wake has a goroutine look for what is ready, unless one is about to. That one wakes the next
-// if there is more. So each run has its goroutine soon, even if all handlers take long; and
-// quick ones are worked by a few goroutines, one after the other: a switch for each of them
-// was a third of what BenchmarkRun measures. The caller holds mu.
-func (p *pool) wake() {
-	if p.waking || len(p.ready) == 0 {
-		return
-	}
-	p.waking = true
-	if p.parked > 0 {
-		p.more.Signal()
-	} else {
-		go p.loop()
-	}
-}
-
-// loop works what comes, until the pool's end. A used goroutine has a grown stack: growing a
-// new one's for each job, to decode its arguments, was a tenth of the worker's CPU.
-func (p *pool) loop() {
-	for first := true; ; first = false {
-		r := p.next(first)
-		if r == nil {
-			return
-		}
-		r.work()
-	}
-}
-
-// next waits for a run to work. It returns nil at the pool's end. woken says that the caller
-// was started by wake.
-func (p *pool) next(woken bool) *run {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for {
-		if woken {
-			p.waking = false
-		}
-		if len(p.ready) > 0 {
-			r := p.ready[0]
-			p.ready = slices.Delete(p.ready, 0, 1) // few: at most as many as there are slots
-			p.wake()
-			return r
-		}
-		if p.ended {
-			return nil
-		}
-		p.parked++
-		p.more.Wait()
-		p.parked--
-		woken = true
-	}
-}
-
-// end lets the goroutines end that have nothing to do.
-func (p *pool) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	p.more.Broadcast()
-}
-
-// enter begins the waiting for r. The caller holds mu.
+// enter begins the waiting for r.
 func (p *pool) enter(r *run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.runs[r] = struct{}{}
 	p.active.Add(1)
 }

@@ -25,7 +25,7 @@ type run struct {
 	settled  atomic.Bool             // somebody has taken on the answer: the handler's end, or abandon
 }
 
-// work runs the job and answers the delivery, on a goroutine of its own.
+// work runs the job and answers the delivery, on a goroutine of the pool's crew.
 func (r *run) work() {
 	p := r.pool
 	p.w.stats.running.Add(1)

@@ -47,9 +47,7 @@ func (w *Worker) Work(d *broker.Delivery) Result {
 	}
 	p.slots <- struct{}{}
 	r := &run{pool: p, delivery: d, result: new(atomic.Pointer[Result])}
-	p.mu.Lock()
 	p.enter(r)
-	p.mu.Unlock()
 	r.work()
 	result := r.result.Load()
 	if result == nil { // it was given up, and the answer is on its way
