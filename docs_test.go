@@ -74,18 +74,11 @@ func TestIncludedCode(t *testing.T) {
 func TestNamedTests(t *testing.T) {
 	t.Parallel()
 	defined := map[string]bool{}
-	files, err := filepath.Glob("*/*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	definition := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range definition.FindAllSubmatch(text, -1) {
-			defined[string(m[1])] = true
+	for _, s := range sources(t, source.isTest) {
+		for _, d := range s.syntax.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				defined[f.Name.Name] = true
+			}
 		}
 	}
 	for page, text := range pages(t) {
