@@ -86,8 +86,11 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) erro
 		err = fmt.Errorf("worker: %w", err)
 		fail()
 	}
-	defer p.crew.End() // nothing is delivered any more
-	if left := p.leave(ctx, patience); left > 0 && err == nil {
+	left := p.leave(ctx, patience)
+	p.crew.End() // nothing is delivered any more
+	if left == 0 {
+		p.crew.Wait()
+	} else if err == nil {
 		err = fmt.Errorf("worker: queue %q: %d handlers left running: %w", p.queue, left, ErrAbandoned)
 	}
 	return err
