@@ -108,9 +108,23 @@ func (s *Shared) URL(tb testing.TB) string {
 		// The test's own context is done by now.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), 30*time.Second)
 		defer cancel()
+		settle(ctx)
 		if err := server.DeleteVhost(ctx, url); err != nil {
 			tb.Errorf("%v", err)
 		}
 	})
 	return url
+}
+
+// settling is for how long the queues of a test are left alone before they are deleted. RabbitMQ
+// 3.10.8 begins to send on a new queue's dead letters a moment after the queue was declared; if
+// it is deleted right then, the supervisor of all such senders may end (rabbit_fifo_dlx_sup), and
+// from then on the node refuses what is sent to its quorum queues.
+const settling = 500 * time.Millisecond
+
+func settle(ctx context.Context) {
+	select {
+	case <-time.After(settling):
+	case <-ctx.Done():
+	}
 }
