@@ -240,7 +240,10 @@ func TestPublishAloneEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want ErrUnconfirmed and the deadline", err)
 		}
-		wantFailures(t, err, "1", "2")
+		// The second may have gone by another channel before the first was sent alone.
+		if got := slices.Sorted(slices.Values(failedIDs(err))); !slices.Equal(got, []string{"1", "2"}) {
+			t.Errorf("%v tells of %q, want both, in any order", err, got)
+		}
 	})
 }
 

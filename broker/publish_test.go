@@ -27,16 +27,18 @@ func offline() *Conn {
 	return c
 }
 
-// wantFailures fails the test unless err tells of exactly these messages, in any order.
+// failedIDs are those of the messages that err tells of.
+func failedIDs(err error) (ids []string) {
+	for _, f := range Failures(err) {
+		ids = append(ids, f.ID)
+	}
+	return ids
+}
+
+// wantFailures fails the test unless err tells of exactly these messages, in this order.
 func wantFailures(t *testing.T, err error, ids ...string) {
 	t.Helper()
-	var got []string
-	for _, f := range Failures(err) {
-		got = append(got, f.ID)
-	}
-	slices.Sort(got)
-	slices.Sort(ids)
-	if !slices.Equal(got, ids) {
+	if got := failedIDs(err); !slices.Equal(got, ids) {
 		t.Errorf("%v tells of %q, want %q", err, got, ids)
 	}
 }
