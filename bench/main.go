@@ -39,7 +39,6 @@ func run(ctx context.Context) error {
 	options.AddTo(flag.CommandLine)
 	memory := flag.Bool("memory", false, "measure a worker's memory instead")
 	event := flag.Bool("event", false, "measure events instead")
-	scale := flag.Bool("scale", false, "measure how errand scales instead")
 	fill := flag.Int("fill", 0, "only enqueue so many jobs at -amqp: what -memory starts as another process")
 	amqp := flag.String("amqp", "", "the server for -fill")
 	flag.Parse()
@@ -51,17 +50,12 @@ func run(ctx context.Context) error {
 	case *event:
 		return withServer(ctx, func(url string) error { return measureEvents(ctx, url, options.Rounds) })
 	}
-	c := contest.Contest{Contenders: contenders(), Servers: servers(), Log: os.Stdout}
-	measure := c.Run
-	if *scale {
-		c.Contenders = []contest.Contender{byhand.Naive(), ours.Contender()}
-		measure = c.Scale
-	}
-	results, err := measure(ctx, options)
-	if results != nil && options.Out != "" {
-		err = errors.Join(err, results.Write(options.Out))
-	}
-	return err
+	return contest.Contest{
+		Contenders: contenders(),
+		Scaled:     []contest.Contender{byhand.Naive(), ours.Contender()},
+		Servers:    servers(),
+		Log:        os.Stdout,
+	}.Measure(ctx, options)
 }
 
 // withServer calls f with a server's URL.

@@ -12,6 +12,7 @@ type Options struct {
 	Rows       string // only works whose name holds this
 	Contenders string // only these, separated by commas; empty: all
 	Short      bool   // few jobs, and look whether all arrive
+	Scale      bool   // curves of how a contender scales, instead of works
 	Out        string // directory for results, none if empty
 	Profiles   string // directory for profiles, none if empty; they slow down what is measured
 }
@@ -22,6 +23,7 @@ func (o *Options) AddTo(flags *flag.FlagSet) {
 	flags.StringVar(&o.Rows, "rows", "", "only works, or curves, whose name holds this")
 	flags.StringVar(&o.Contenders, "contenders", "", "only these contenders, by name, separated by commas")
 	flags.BoolVar(&o.Short, "short", false, "few jobs: shows that it works, not how fast")
+	flags.BoolVar(&o.Scale, "scale", false, "measure how errand scales instead, beside the loop by hand")
 	flags.StringVar(&o.Profiles, "profiles", "", "directory for a CPU and an allocation profile of each contender at each work, for go tool pprof; all are slower for it")
 	flags.StringVar(&o.Out, "out", "", "directory for the table and all samples, with the date in their names")
 }

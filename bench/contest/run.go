@@ -16,8 +16,24 @@ type Starter func(context.Context) (Server, error)
 // A Contest is contenders, and what they use.
 type Contest struct {
 	Contenders []Contender
+	Scaled     []Contender        // whose curves Scale draws
 	Servers    map[string]Starter // by the name that contenders give
 	Log        io.Writer          // gets the tables as they come, and what is left out
+}
+
+// Measure does Run or Scale, as the options say, and writes what was measured, also before an
+// error.
+func (c Contest) Measure(ctx context.Context, o Options) error {
+	measure := c.Run
+	if o.Scale {
+		c.Contenders = c.Scaled
+		measure = c.Scale
+	}
+	results, err := measure(ctx, o)
+	if results != nil && o.Out != "" {
+		err = errors.Join(err, results.Write(o.Out))
+	}
+	return err
 }
 
 // Run measures all that the options ask for. After an error it returns what was measured

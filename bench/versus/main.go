@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -45,17 +44,11 @@ func servers() map[string]contest.Starter {
 func run(ctx context.Context) error {
 	var options contest.Options
 	options.AddTo(flag.CommandLine)
-	scale := flag.Bool("scale", false, "measure how errand scales instead, beside the loop by hand")
 	flag.Parse()
-	c := contest.Contest{Contenders: contenders(), Servers: servers(), Log: os.Stdout}
-	measure := c.Run
-	if *scale {
-		c.Contenders = []contest.Contender{byhand.Naive(), ours.Contender()}
-		measure = c.Scale
-	}
-	results, err := measure(ctx, options)
-	if results != nil && options.Out != "" {
-		err = errors.Join(err, results.Write(options.Out))
-	}
-	return err
+	return contest.Contest{
+		Contenders: contenders(),
+		Scaled:     []contest.Contender{byhand.Naive(), ours.Contender()},
+		Servers:    servers(),
+		Log:        os.Stdout,
+	}.Measure(ctx, options)
 }
