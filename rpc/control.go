@@ -55,11 +55,3 @@ func (s *Server) told(d *broker.Delivery) {
 		}
 	}
 }
-
-// gone is called with a reply that no queue has taken: its caller has died.
-func (s *Server) gone(m broker.Message) {
-	s.stats.unroutable.Add(1)
-	if r := s.find(m.CorrelationID); r != nil {
-		r.cancel(ErrCallerGone)
-	}
-}

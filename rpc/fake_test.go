@@ -29,6 +29,8 @@ type fakeBroker struct {
 	start time.Time
 	// onSend, if set, sees each message first, and says false to lose it on its way.
 	onSend func(broker.Message) bool
+	// unroutable, if set, says for which messages there is no queue, whatever there is.
+	unroutable func(broker.Message) bool
 
 	mu      sync.Mutex
 	queues  map[string]*fakeQueue
@@ -541,7 +543,8 @@ func (ch *fakeChannel) Send(ctx context.Context, m broker.Message) error {
 		return fmt.Errorf("%w: channel is closed", broker.ErrNotConnected)
 	}
 	f.wire = append(f.wire, entry{at: time.Since(f.start), message: m})
-	if arrives && !f.route(m) && !m.Optional {
+	hidden := f.unroutable != nil && f.unroutable(m)
+	if arrives && (hidden || !f.route(m)) && !m.Optional {
 		ch.lost = append(ch.lost, m)
 		nudge(ch.returned)
 	}

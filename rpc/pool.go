@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/errandq/errand/broker"
@@ -27,6 +28,9 @@ type pool struct {
 	crew    *crew.Crew[work]
 	idle    chan struct{} // gets a value when a slot is given back
 	log     *slog.Logger
+
+	returns   chan struct{}  // a reply that came back holds one until it is sent again
+	resenders sync.WaitGroup // of those replies
 }
 
 func newPool(s *Server, queue string, options []topology.Option) *pool {
@@ -38,6 +42,7 @@ func newPool(s *Server, queue string, options []topology.Option) *pool {
 		slots:   make(chan struct{}, s.cfg.Concurrency),
 		idle:    make(chan struct{}, 1),
 		log:     s.cfg.Logger.With("queue", queue),
+		returns: make(chan struct{}, maxReturned),
 	}
 	p.crew = crew.New(p.runOne)
 	return p
@@ -58,9 +63,10 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) erro
 	}, func(ch broker.Channel) broker.Receiver {
 		return broker.Receiver{
 			Deliver:  func(d *broker.Delivery) { p.deliver(ch, d) },
-			Returned: p.server.gone,
+			Returned: func(m broker.Message) { p.returned(ch, m) },
 		}
 	})
+	p.resenders.Wait() // the channel they wait for has ended
 	if err != nil {
 		fail()
 		err = fmt.Errorf("rpc: %w", err)

@@ -19,6 +19,7 @@ const (
 	headerCode     = prefix + "code"     // of an error
 	headerReply    = prefix + "reply"    // what a reply is, unless it is the result
 	headerControl  = prefix + "control"  // where the caller can send a word about a running call
+	headerAgain    = prefix + "again"    // how often a reply was sent again, because no queue took it
 	headerSeq      = prefix + "seq"      // number of an item, from 1; in a credit, how many are taken
 )
 
