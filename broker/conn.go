@@ -53,6 +53,7 @@ func Dial(ctx context.Context, url string, cfg Config) (*Conn, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.publish = newLink("publish", cfg, endpoints, c.declareAgain)
 	c.consume = newLink("consume", cfg, endpoints, func(*generation) error { return nil })
+	c.publish.beside, c.consume.beside = c.consume, c.publish
 	c.consume.status.State = Idle
 	c.pubs.init(c)
 

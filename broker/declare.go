@@ -103,9 +103,13 @@ func checkTable(object string, args map[string]any) error {
 	return nil
 }
 
-// declareLink prefers the consuming connection, because under a memory alarm the server
-// leaves the publishing one without answers. A program that only publishes has no other.
+// declareLink prefers the publishing connection: its node has to know what was declared when
+// something is published there, and in a cluster the others learn of it a moment later. Under a
+// memory alarm the server leaves it without answers, but not the consuming one.
 func (c *Conn) declareLink() *link {
+	if p := c.publish.snapshot(); p.State == Connected && p.Blocked == "" {
+		return c.publish
+	}
 	if s := c.consume.snapshot().State; s == Connecting || s == Connected {
 		return c.consume
 	}

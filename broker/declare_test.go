@@ -231,20 +231,32 @@ func TestRefusedDeclarationsLeaveTheOthersAlone(t *testing.T) {
 	})
 }
 
-// Under an alarm the server answers on the connection that does not publish.
-func TestDeclarePrefersTheConsumingConnection(t *testing.T) {
+// What is published next goes to the node where it was declared. Under an alarm the server
+// answers on the connection that does not publish.
+func TestDeclareIsWhereOnePublishesUnlessThatIsBlocked(t *testing.T) {
 	t.Parallel()
 	withServer(t, func(t *testing.T, s *server, c *Conn) {
+		publishing := s.peer()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- c.Consume(ctx, Subscription{Queue: "q"}, nil) }()
 		synctest.Wait()
-		if err := c.Declare(t.Context(), everything); err != nil {
-			t.Error(err)
+		declaredOn := func(want *peer) {
+			t.Helper()
+			if err := c.Declare(t.Context(), everything); err != nil {
+				t.Error(err)
+			}
+			if on := s.last(t, "queue.declare").peer; on != want {
+				t.Errorf("it was declared on the other connection")
+			}
 		}
-		if on := s.last(t, "queue.declare").peer; on != s.consumer(t, "q").peer {
-			t.Error("it was declared on the publishing connection")
-		}
+		declaredOn(publishing)
+		publishing.block("low on memory")
+		synctest.Wait()
+		declaredOn(s.consumer(t, "q").peer)
+		publishing.unblock()
+		synctest.Wait()
+		declaredOn(publishing)
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)

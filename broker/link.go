@@ -25,9 +25,11 @@ type link struct {
 	// prepare is called with each new generation before anybody else gets it.
 	prepare func(*generation) error
 
-	at int // the endpoint of the last generation, or -1
+	// beside is the other link of the Conn, whose endpoint is the one to try first.
+	beside *link
 
 	mu      sync.Mutex
+	at      int           // the endpoint of the last generation, or -1
 	current *generation   // nil while there is none
 	changed chan struct{} // closed and replaced when current changes
 	status  LinkStatus
@@ -119,27 +121,57 @@ func (l *link) connect(ctx context.Context, number uint64) (*generation, error) 
 	}
 }
 
-// tryAll tries each endpoint once, in an order of its own, so that many clients of a
-// cluster spread over its nodes. The one whose connection has just ended comes last: its node
-// may take connections and be cut off from the others, or swallow what it is sent. The error
-// joins one [*DialError] an endpoint.
+// tryAll tries each endpoint once. The error joins one [*DialError] an endpoint.
 func (l *link) tryAll(ctx context.Context, number uint64) (*generation, error) {
 	var errs []error
-	order := rand.Perm(len(l.endpoints))
-	if l.at >= 0 {
-		order = append(slices.DeleteFunc(order, func(i int) bool { return i == l.at }), l.at)
-	}
-	for _, i := range order {
+	for _, i := range l.order() {
 		e := l.endpoints[i]
 		conn, s, err := e.open(ctx, l.cfg, l.role)
 		if err == nil {
+			l.mu.Lock()
 			l.at = i
+			l.mu.Unlock()
 			l.log.Info("connected", "endpoint", e.String(), "version", conn.Properties["version"])
 			return newGeneration(number, e, conn, s), nil
 		}
 		errs = append(errs, err)
 	}
 	return nil, errors.Join(errs...)
+}
+
+// order is that in which to try the endpoints: any, so that many clients of a cluster spread
+// over its nodes, but that of the other link first, because a node knows at once what was
+// declared there and others learn of it later. The one whose connection has just ended comes
+// last: its node may take connections and be cut off from the others, or swallow what it is
+// sent.
+func (l *link) order() []int {
+	order := rand.Perm(len(l.endpoints))
+	if i := l.beside.where(); i >= 0 {
+		order = slices.Insert(without(order, i), 0, i)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at >= 0 {
+		order = append(without(order, l.at), l.at)
+	}
+	return order
+}
+
+func without(order []int, i int) []int {
+	return slices.DeleteFunc(order, func(j int) bool { return j == i })
+}
+
+// where is the endpoint that l is connected to, or -1.
+func (l *link) where() int {
+	if l == nil {
+		return -1
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil {
+		return -1
+	}
+	return l.at
 }
 
 // wait returns the current generation, as soon as there is one.

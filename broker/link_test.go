@@ -252,3 +252,28 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("got %+v, want what was said, and at least a second between heartbeats", c)
 	}
 }
+
+// A node knows at once what was declared there, and others learn of it later.
+func TestBothConnectionsAreToOneNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		nodes := map[string]*server{"a:5672": newServer(t), "b:5672": newServer(t), "c:5672": newServer(t)}
+		cfg := Config{Logger: quiet, dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return nodes[addr].dial(ctx, network, addr)
+		}}
+		for range 10 {
+			c, err := Dial(t.Context(), "amqp://a,amqp://b,amqp://c", cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := consume(t, c, Subscription{Queue: "q"})
+			if st := c.Status(); st.Publish.Endpoint != st.Consume.Endpoint {
+				t.Errorf("publishing at %s, consuming at %s, want one node", st.Publish.Endpoint, st.Consume.Endpoint)
+			}
+			k.end(t)
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
