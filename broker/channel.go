@@ -3,9 +3,8 @@ package broker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // A Converser opens channels that receive and send: calls and their replies go over them.
@@ -53,7 +52,7 @@ var _ Converser = (*Conn)(nil)
 // reading the acks of jobs.
 func (c *Conn) Converse(ctx context.Context, s Subscription, begin func(Channel) Receiver) error {
 	return c.receive(ctx, c.publish, s, func(s *session) Receiver {
-		s.returns = s.ch.NotifyReturn(make(chan amqp.Return, window)) // before anything is sent
+		s.sends.Store(true)
 		return begin(s)
 	})
 }
@@ -75,10 +74,10 @@ func (s *session) Send(ctx context.Context, m Message) error {
 	if s.ch.IsClosed() {
 		return fmt.Errorf("%w: the channel is closed", ErrNotConnected)
 	}
-	if s.gen.socket.hasRoom(len(m.Body)) {
+	if s.gen.socket.hasRoom() {
 		return s.publish(&m)
 	}
-	// A peer that does not read, and has not said so: the library waits for it, without ctx.
+	// A peer that does not read, and has not said so: the socket waits for it, without ctx.
 	m.Body = bytes.Clone(m.Body) // the caller may go on before it is written
 	done := make(chan error, 1)
 	s.background(func() { done <- s.publish(&m) })
@@ -92,14 +91,14 @@ func (s *session) Send(ctx context.Context, m Message) error {
 
 // publish writes m, and waits for room in the socket.
 func (s *session) publish(m *Message) error {
-	if err := s.ch.Publish(m.Exchange, m.Key, !m.Optional, false, m.publishing()); err != nil {
-		if bad := table(m.Headers).Validate(); bad != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, bad) // Check should have caught it
-		}
-		// Another sender may have taken m's frames along before the socket failed.
-		return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	err := s.ch.send(m)
+	switch {
+	case err == nil || errors.Is(err, ErrInvalid):
+		return err
+	case err == errChannelOver:
+		return fmt.Errorf("%w: the channel is closed", ErrNotConnected)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrNotConnected, err) // nothing was written
 }
 
 // whenFree waits until the server takes messages, or the channel or ctx is over.
@@ -114,29 +113,20 @@ func (s *session) whenFree(ctx context.Context) error {
 	return s.gen.whenFree(ctx)
 }
 
-// takeReturns passes on what the server could not route, until the channel is closed. The
-// library drops returns that there is no room for.
+// takeReturns passes on what the server could not route, until the channel is closed.
 func (s *session) takeReturns(returned func(Message)) {
-	for r := range s.returns {
-		returned(returnedMessage(&r))
-	}
-}
-
-func returnedMessage(r *amqp.Return) Message {
-	return Message{
-		Exchange:      r.Exchange,
-		Key:           r.RoutingKey,
-		ID:            r.MessageId,
-		Type:          r.Type,
-		ContentType:   r.ContentType,
-		AppID:         r.AppId,
-		CorrelationID: r.CorrelationId,
-		ReplyTo:       r.ReplyTo,
-		Timestamp:     r.Timestamp,
-		Expiration:    expiration(r.Expiration),
-		Priority:      r.Priority,
-		Transient:     r.DeliveryMode != amqp.Persistent,
-		Headers:       plain(r.Headers),
-		Body:          r.Body,
+	for closed := false; !closed; {
+		select {
+		case <-s.returns.ready:
+		case <-s.gone:
+			closed = true
+		case <-s.closed:
+			closed = true
+		}
+		for _, m := range s.returns.take(nil) {
+			if returned != nil {
+				returned(m)
+			}
+		}
 	}
 }

@@ -352,3 +352,33 @@ func TestDeliveriesOnAClosedChannelAreDropped(t *testing.T) {
 		other.end(t)
 	})
 }
+
+// The server gives out again what was not handed over when the channel closed.
+func TestConsumeDeliversNothingOfAChannelThatIsGone(t *testing.T) {
+	t.Parallel()
+	withServer(t, func(t *testing.T, s *server, c *Conn) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		release, done := make(chan struct{}), make(chan error, 1)
+		go func() {
+			done <- c.Consume(ctx, Subscription{Queue: "pdf", Prefetch: 10}, func(d *Delivery) {
+				got = append(got, d.ID)
+				<-release
+			})
+		}()
+		synctest.Wait()
+		s.deliver(t, "pdf", "1", "2", "3", "4", "5")
+		synctest.Wait()
+		s.consumer(t, "pdf").refuse(amqp.PreconditionFailed)
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if !slices.Equal(got, []string{"1"}) {
+			t.Errorf("got %v, want the first alone", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

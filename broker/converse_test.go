@@ -141,8 +141,8 @@ func TestSendTellsWhatBecameOfTheMessage(t *testing.T) {
 			broken := ch.(*session).gen.socket
 			broken.mu.Lock()
 			defer broken.mu.Unlock()
-			broken.err = errCut // which the library notices when it writes
-		}, ErrUnconfirmed},
+			broken.err = errCut
+		}, ErrNotConnected},
 	}
 	for _, test := range tests {
 		withServer(t, func(t *testing.T, s *server, c *Conn) {
@@ -195,19 +195,26 @@ func TestSendToAServerThatDoesNotRead(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCut)
 		defer cancel()
 		large := Message{ID: "1", Body: make([]byte, 4*writeBuffer)}
+		for _, large.ID = range []string{"1", "2"} { // the first is being written, the second fills the buffer
+			if err := ch.Send(ctx, large); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}
+		large.ID = "3"
 		if err := ch.Send(ctx, large); !errors.Is(err, ErrUnconfirmed) || !errors.Is(err, errCut) {
 			t.Errorf("got %v, want ErrUnconfirmed and the context's cause", err)
 		}
 		clear(large.Body)
 		s.peer().resume()
 		synctest.Wait()
-		wantSent(t, s, "1")
-		large.ID = "2"
+		wantSent(t, s, "1", "2", "3")
+		large.ID = "4"
 		if err := ch.Send(t.Context(), large); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
-		wantSent(t, s, "1", "2")
+		wantSent(t, s, "1", "2", "3", "4")
 		v.end(t)
 	})
 }
@@ -256,6 +263,28 @@ func TestDrainWaitsForTheEndOfAnAlarm(t *testing.T) {
 		}
 		if n := len(s.seen("basic.cancel")); n != 1 {
 			t.Errorf("the consumer was cancelled %d times, want once", n)
+		}
+	})
+}
+
+// A server may return a message as late as when the channel is about to be closed.
+func TestConverseTellsWhatIsReturnedAtTheEnd(t *testing.T) {
+	t.Parallel()
+	withServer(t, func(t *testing.T, s *server, c *Conn) {
+		v := converse(t, c, Subscription{Queue: "calls"})
+		s.on("basic.publish", func(r *request) {
+			s.on("channel.close", func(end *request) {
+				r.bounce()
+				end.answer()
+			})
+		})
+		if err := (<-v.channels).Send(t.Context(), Message{ID: "1", Key: "gone"}); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		v.end(t)
+		if n := len(v.returned); n != 1 {
+			t.Errorf("%d messages were returned, want 1", n)
 		}
 	})
 }

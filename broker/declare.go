@@ -43,11 +43,11 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 			c.mu.Unlock()
 			return nil
 		}
-		if ctx.Err() != nil || channelOnly(err) && !c.isDeletedMeanwhile(err, t) {
+		if ctx.Err() != nil || channelOnly(err) && !c.mayPass(err, t) {
 			return err
 		}
 		if channelOnly(err) {
-			// If it is not one of t's own queues that is missing, it will be so again.
+			// If it does not pass, it will be so again.
 			if casualties++; casualties == maxCasualties {
 				return err
 			}
@@ -67,13 +67,16 @@ func (c *Conn) Declare(ctx context.Context, t topology.Topology) error {
 	}
 }
 
-// isDeletedMeanwhile reports whether err may mean that one of t's queues, which was just declared,
-// was deleted before it could be bound or consumed.
-func (c *Conn) isDeletedMeanwhile(err error, t topology.Topology) bool {
-	if d, ok := errors.AsType[*DeclareError](err); ok && !(strings.HasPrefix(d.Object, "bind ") && strings.Contains(d.Object, " -> queue ")) {
+// mayPass reports whether err may mean that one of t's queues, which was just declared, was
+// deleted before it could be bound or consumed, or that another client is declaring it at this
+// moment: RabbitMQ says then that the queue is there, and its node is not.
+func (c *Conn) mayPass(err error, t topology.Topology) bool {
+	if code(err) != amqp.NotFound || len(t.Queues) == 0 || c.cfg.NoDeclare {
 		return false
 	}
-	return code(err) == amqp.NotFound && len(t.Queues) > 0 && !c.cfg.NoDeclare
+	d, ok := errors.AsType[*DeclareError](err)
+	return !ok || strings.HasPrefix(d.Object, "queue ") ||
+		strings.HasPrefix(d.Object, "bind ") && strings.Contains(d.Object, " -> queue ")
 }
 
 // checkArgs finds arguments that the library would not write, before anything is made.
@@ -155,7 +158,7 @@ func singly(t topology.Topology) (ones []topology.Topology) {
 
 // declare makes t on a channel of its own, because an error closes the channel.
 func (g *generation) declare(ctx context.Context, t topology.Topology) error {
-	ch, err := g.channel()
+	ch, err := g.channel(nil)
 	if err != nil {
 		return err
 	}
@@ -188,14 +191,14 @@ func (g *generation) declare(ctx context.Context, t topology.Topology) error {
 	return nil
 }
 
-func bind(ch *amqp.Channel, b topology.Binding) error {
+func bind(ch *rawChannel, b topology.Binding) error {
 	if b.ToExchange {
 		return ch.ExchangeBind(b.Destination, b.Key, b.Source, false, table(b.Args))
 	}
 	return ch.QueueBind(b.Destination, b.Key, b.Source, false, table(b.Args))
 }
 
-func unbind(ch *amqp.Channel, b topology.Binding) error {
+func unbind(ch *rawChannel, b topology.Binding) error {
 	if b.ToExchange {
 		return ch.ExchangeUnbind(b.Destination, b.Key, b.Source, false, table(b.Args))
 	}

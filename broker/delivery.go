@@ -4,8 +4,6 @@ import (
 	"context"
 	"strconv"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // A Delivery is a message that a queue has handed out. It is answered exactly once, with
@@ -75,34 +73,6 @@ func (d *Delivery) Requeue() error { return d.answerer.Answer(d, Requeued) }
 // drops it if the queue names no such place. Errors are those of Ack.
 func (d *Delivery) DeadLetter() error { return d.answerer.Answer(d, DeadLettered) }
 
-// received is a delivery of the library in our form.
-func (s *session) received(a *amqp.Delivery) *Delivery {
-	return &Delivery{
-		Message: Message{
-			Exchange:      a.Exchange,
-			Key:           a.RoutingKey,
-			ID:            a.MessageId,
-			Type:          a.Type,
-			ContentType:   a.ContentType,
-			AppID:         a.AppId,
-			CorrelationID: a.CorrelationId,
-			ReplyTo:       a.ReplyTo,
-			Timestamp:     a.Timestamp,
-			Expiration:    expiration(a.Expiration),
-			Priority:      a.Priority,
-			Transient:     a.DeliveryMode != amqp.Persistent,
-			Headers:       plain(a.Headers),
-			Body:          a.Body,
-		},
-		Queue:       s.queue,
-		Redelivered: a.Redelivered,
-		Deliveries:  deliveries(a),
-		ctx:         s.ctx,
-		answerer:    s.answerer,
-		tag:         a.DeliveryTag,
-	}
-}
-
 // expiration reads the property of that name, milliseconds as text. What is no such number
 // was not accepted by a server, and counts as none.
 func expiration(ms string) time.Duration {
@@ -118,16 +88,16 @@ func expiration(ms string) time.Duration {
 
 // deliveries reads the counter that the server's version keeps: x-acquired-count counts
 // every hand-out from 4.3, x-delivery-count does before.
-func deliveries(a *amqp.Delivery) int {
+func deliveries(headers map[string]any, redelivered bool) int {
 	for _, header := range [...]string{"x-acquired-count", "x-delivery-count"} {
-		switch n := a.Headers[header].(type) {
+		switch n := headers[header].(type) {
 		case int64:
 			return int(n)
 		case int32:
 			return int(n)
 		}
 	}
-	if a.Redelivered {
+	if redelivered {
 		return 1
 	}
 	return 0

@@ -24,6 +24,7 @@ type generation struct {
 	dead     chan struct{} // closed when it is over
 	late     atomic.Bool   // given up, because a confirm did not come
 	confirms atomic.Bool   // at least one came
+	opening  sync.Mutex    // whoever opens a channel holds it
 
 	mu      sync.Mutex
 	blocked string        // the server's reason; empty: not blocked
@@ -102,20 +103,6 @@ func (g *generation) call(what string, f func() error) error {
 	})
 	defer timer.Stop()
 	return f()
-}
-
-// channel opens a channel.
-func (g *generation) channel() (ch *amqp.Channel, err error) {
-	err = g.call("channel.open", func() error {
-		ch, err = g.amqp.Channel()
-		return err
-	})
-	return ch, err
-}
-
-// closeChannel closes ch. Its error would only say that it was closed already.
-func (g *generation) closeChannel(ch *amqp.Channel) {
-	_ = g.call("channel.close", ch.Close)
 }
 
 func (g *generation) setBlocked(b amqp.Blocking) {

@@ -82,56 +82,32 @@ func Integer(v any) (n int64, ok bool) {
 }
 
 // table is headers in the library's form: nested maps get its type, and plain ints 64 bits,
-// because it would write them with 32. Flat headers, the usual ones, are not copied.
+// because it would write them with 32.
 func table(headers map[string]any) amqp.Table {
-	for _, v := range headers {
-		switch v.(type) {
-		case int, map[string]any, amqp.Table, []any:
-			return convert(headers, toLibrary).(amqp.Table)
-		}
+	if headers == nil {
+		return nil
 	}
-	return amqp.Table(headers)
-}
-
-// plain is the reverse of table, for what was received.
-func plain(headers amqp.Table) map[string]any {
-	for _, v := range headers {
-		switch v.(type) {
-		case amqp.Table, []any:
-			return convert(headers, toPlain).(map[string]any)
-		}
+	t := make(amqp.Table, len(headers))
+	for key, v := range headers {
+		t[key] = toLibrary(v)
 	}
-	return headers
-}
-
-func convert(v any, finish func(any) any) any {
-	switch v := v.(type) {
-	case amqp.Table:
-		return convert(map[string]any(v), finish)
-	case map[string]any:
-		m := make(map[string]any, len(v))
-		for key, item := range v {
-			m[key] = convert(item, finish)
-		}
-		return finish(m)
-	case []any:
-		s := make([]any, len(v))
-		for i, item := range v {
-			s[i] = convert(item, finish)
-		}
-		return s
-	}
-	return finish(v)
+	return t
 }
 
 func toLibrary(v any) any {
 	switch v := v.(type) {
+	case amqp.Table:
+		return table(v)
 	case map[string]any:
-		return amqp.Table(v)
+		return table(v)
+	case []any:
+		list := make([]any, len(v))
+		for i, item := range v {
+			list[i] = toLibrary(item)
+		}
+		return list
 	case int:
 		return int64(v)
 	}
 	return v
 }
-
-func toPlain(v any) any { return v }

@@ -90,16 +90,16 @@ func (l *lane) reopen(ctx context.Context, c *Conn, g *generation) (*pubChannel,
 	}
 	return within(ctx, c, func() (*pubChannel, error) {
 		defer func() { <-l.opening }()
-		return l.reopenAlone(g)
+		return l.reopenAlone(c, g)
 	}, nil)
 }
 
 // reopenAlone is reopen for the holder of opening.
-func (l *lane) reopenAlone(g *generation) (*pubChannel, error) {
+func (l *lane) reopenAlone(c *Conn, g *generation) (*pubChannel, error) {
 	if pc := l.open(); pc != nil {
 		return pc, nil
 	}
-	pc, err := openPub(g, cap(l.slots), l.overdue)
+	pc, err := openPub(c, g, l.overdue)
 	if err != nil {
 		return nil, err
 	}

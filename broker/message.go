@@ -2,9 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"math"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // A Message is one AMQP message with the address that it is sent to, or came by.
@@ -41,6 +40,7 @@ const (
 	maxShortString = 255
 	maxHeaders     = 64 << 10
 	maxHeaderDepth = 8
+	maxExpiration  = math.MaxUint32 * time.Millisecond // RabbitMQ's own: 49 days
 )
 
 // DefaultMaxBody is the largest body that RabbitMQ 4 takes by default, 16 MiB.
@@ -62,6 +62,9 @@ func (m *Message) Check(maxBody int) error {
 			return fmt.Errorf("%w: %s of %d bytes, AMQP allows %d", ErrInvalid, s.name, len(s.value), maxShortString)
 		}
 	}
+	if m.Expiration > maxExpiration {
+		return fmt.Errorf("%w: expiration of %v, RabbitMQ allows %v", ErrInvalid, m.Expiration, maxExpiration)
+	}
 	if m.Headers == nil {
 		return nil
 	}
@@ -73,28 +76,4 @@ func (m *Message) Check(maxBody int) error {
 		return fmt.Errorf("%w: headers of %d bytes, at most %d are allowed", ErrTooLarge, size, maxHeaders)
 	}
 	return nil
-}
-
-// publishing is m in the library's form. Check has passed.
-func (m *Message) publishing() amqp.Publishing {
-	p := amqp.Publishing{
-		DeliveryMode:  amqp.Persistent,
-		MessageId:     m.ID,
-		Type:          m.Type,
-		ContentType:   m.ContentType,
-		AppId:         m.AppID,
-		CorrelationId: m.CorrelationID,
-		ReplyTo:       m.ReplyTo,
-		Timestamp:     m.Timestamp,
-		Priority:      m.Priority,
-		Headers:       table(m.Headers),
-		Body:          m.Body,
-	}
-	if m.Transient {
-		p.DeliveryMode = amqp.Transient
-	}
-	if m.Expiration > 0 {
-		p.Expiration = fmt.Sprint(max(m.Expiration.Milliseconds(), 1))
-	}
-	return p
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -29,6 +30,8 @@ func TestMessageCheck(t *testing.T) {
 		{"body at the limit", Message{ID: "1", Body: make([]byte, 100)}, nil, ""},
 		{"names at the limit", Message{ID: long[:255], Key: long[:255], Headers: map[string]any{long[:255]: 1}}, nil, ""},
 		{"headers just small enough", Message{ID: "1", Headers: map[string]any{"h": strings.Repeat("x", maxHeaders-20)}}, nil, ""},
+		{"expiration at the limit", Message{ID: "1", Expiration: math.MaxUint32 * time.Millisecond}, nil, ""},
+		{"expiration over the limit", Message{ID: "1", Expiration: (math.MaxUint32 + 1) * time.Millisecond}, ErrInvalid, "1193h2m47.295s"},
 		{"body over the limit", Message{ID: "1", Body: make([]byte, 101)}, ErrTooLarge, "at most 100"},
 		{"long ID", Message{ID: long}, ErrInvalid, "ID of 256 bytes"},
 		{"long exchange", Message{ID: "1", Exchange: long}, ErrInvalid, "exchange"},
@@ -68,6 +71,9 @@ func TestSizeOfCoversWhatTheLibraryWrites(t *testing.T) {
 		if err := table(headers).Validate(); err != nil {
 			t.Errorf("%T: the library can't write it: %v", v, err)
 		}
+		if _, err := appendTable(nil, headers); err != nil {
+			t.Errorf("%T: can't be written: %v", v, err)
+		}
 	}
 	got, err := sizeOf(map[string]any{"ab": "xyz", "c": []any{int64(1), true}}, 0)
 	if want := 5 + (1 + 2 + 5 + 3) + (1 + 1 + 5 + 9 + 2); err != nil || got != want {
@@ -75,7 +81,7 @@ func TestSizeOfCoversWhatTheLibraryWrites(t *testing.T) {
 	}
 }
 
-func TestTableAndPlain(t *testing.T) {
+func TestTable(t *testing.T) {
 	t.Parallel()
 	when := time.Unix(1, 0)
 	tests := []struct {
@@ -92,9 +98,6 @@ func TestTableAndPlain(t *testing.T) {
 		if got := table(test.plain); !reflect.DeepEqual(got, test.table) {
 			t.Errorf("%s: table is %#v, want %#v", test.name, got, test.table)
 		}
-		if got := plain(test.table); !reflect.DeepEqual(got, test.plain) {
-			t.Errorf("%s: plain is %#v, want %#v", test.name, got, test.plain)
-		}
 	}
 }
 
@@ -109,27 +112,6 @@ func TestTableMakesIntsWide(t *testing.T) {
 	} {
 		if got := table(in); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %#v, want %#v", name, got, want)
-		}
-	}
-}
-
-func TestPublishing(t *testing.T) {
-	t.Parallel()
-	m := Message{ID: "1", Type: "t", ContentType: "c", AppID: "a", CorrelationID: "o", ReplyTo: "r",
-		Timestamp: time.Unix(1, 0), Priority: 7, Headers: map[string]any{"h": 1}, Body: []byte("b")}
-	want := amqp.Publishing{DeliveryMode: amqp.Persistent, MessageId: "1", Type: "t", ContentType: "c", AppId: "a", CorrelationId: "o",
-		ReplyTo: "r", Timestamp: time.Unix(1, 0), Priority: 7, Headers: amqp.Table{"h": int64(1)}, Body: []byte("b")}
-	if got := m.publishing(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	if got := (&Message{Transient: true}).publishing().DeliveryMode; got != amqp.Transient {
-		t.Errorf("delivery mode is %d, want transient", got)
-	}
-	for expiration, want := range map[time.Duration]string{
-		0: "", -time.Second: "", 1: "1", 1500 * time.Microsecond: "1", time.Second: "1000", time.Hour: "3600000",
-	} {
-		if got := (&Message{Expiration: expiration}).publishing().Expiration; got != want {
-			t.Errorf("expiration %v: got %q, want %q milliseconds", expiration, got, want)
 		}
 	}
 }

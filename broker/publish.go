@@ -55,15 +55,18 @@ type batch struct {
 	// casualties counts how often that was by a protocol error.
 	casualties map[*Message]int
 
+	confirms []confirm // not used yet
+
 	one struct { // room for the usual number of messages, without allocations of their own
-		todo   [1]*Message
-		flight [1]flight
+		todo    [1]*Message
+		flight  [1]flight
+		confirm [1]confirm
 	}
 }
 
 func newBatch(ctx context.Context, p *publisher, ms []Message) *batch {
 	b := &batch{p: p, ctx: ctx, patience: confirmPatience}
-	b.todo, b.flights = b.one.todo[:0], b.one.flight[:0]
+	b.todo, b.flights, b.confirms = b.one.todo[:0], b.one.flight[:0], b.one.confirm[:]
 	if len(ms) > 1 {
 		b.todo, b.flights = make([]*Message, 0, len(ms)), make([]flight, 0, min(len(ms), window))
 	}
@@ -82,7 +85,17 @@ type flight struct {
 	m    *Message
 	lane *lane
 	pc   *pubChannel
-	dc   *amqp.DeferredConfirmation
+	c    *confirm
+}
+
+// newConfirm makes confirms by the hundred: one alone is small.
+func (b *batch) newConfirm() *confirm {
+	if len(b.confirms) == 0 {
+		b.confirms = make([]confirm, max(1, min(len(b.todo), 128)))
+	}
+	c := &b.confirms[0]
+	b.confirms = b.confirms[1:]
+	return c
 }
 
 func (b *batch) run() error {
@@ -148,15 +161,15 @@ func (b *batch) sendBy(l *lane, m *Message) (sent bool, err error) {
 	if err := b.takeSlot(l); err != nil {
 		return false, err
 	}
-	dc, err := pc.send(m)
+	c := b.newConfirm()
+	err = pc.send(m, c)
 	if err == nil {
-		b.flights = append(b.flights, flight{m, l, pc, dc})
+		b.flights = append(b.flights, flight{m, l, pc, c})
 		return true, nil
 	}
 	<-l.slots
-	if bad := table(m.Headers).Validate(); bad != nil {
-		// Not the channel but the message: Check should have caught it.
-		return false, fmt.Errorf("%w: %w", ErrInvalid, bad)
+	if errors.Is(err, ErrInvalid) {
+		return false, err // not the channel but the message: Check should have caught it
 	}
 	if pc.alive() {
 		// The socket failed, and the library is about to notice.
@@ -194,13 +207,13 @@ func (b *batch) takeSlot(l *lane) error {
 func (b *batch) land() {
 	f := b.flights[0]
 	b.flights = b.flights[1:]
-	if !f.pc.await(b.ctx, f.dc, b.patience) {
+	if !f.pc.await(b.ctx, f.c, b.patience) {
 		b.abandon(append([]flight{f}, b.flights...))
 		b.flights = nil
 		return
 	}
 	b.p.land(f)
-	b.sort(f.m, f.pc, f.dc.Acked())
+	b.sort(f.m, f.pc, f.c)
 }
 
 func (b *batch) landAll() {
@@ -210,13 +223,13 @@ func (b *batch) landAll() {
 }
 
 // sort decides what an answer, or the end of the channel, means for m.
-func (b *batch) sort(m *Message, pc *pubChannel, acked bool) {
-	switch {
+func (b *batch) sort(m *Message, pc *pubChannel, c *confirm) {
+	switch c.state.Load() {
 	case acked:
 		if err := pc.takeReturn(m); err != nil {
 			b.giveUp(m, err) // an earlier copy may have been routed
 		}
-	case pc.alive():
+	case nacked:
 		b.nacked = true
 		b.again = append(b.again, m)
 	default:
@@ -256,28 +269,28 @@ func (b *batch) sendAlone(m *Message) {
 		b.giveUp(m, err)
 		return
 	}
-	pc, err := openPub(shared.gen, 1, b.p.shared.overdue)
+	pc, err := openPub(b.p.conn, shared.gen, b.p.shared.overdue)
 	if err != nil {
 		b.again = append(b.again, m)
 		return
 	}
 	defer pc.gen.closeChannel(pc.ch)
-	dc, err := pc.send(m)
-	if err != nil {
+	c := b.newConfirm()
+	if err := pc.send(m, c); err != nil {
 		b.again = append(b.again, m)
 		return
 	}
-	if !pc.await(b.ctx, dc, b.patience) {
+	if !pc.await(b.ctx, c, b.patience) {
 		b.fail(m, b.unconfirmed())
 		return
 	}
-	if !dc.Acked() && !pc.alive() {
+	if !c.answered() {
 		if err := pc.closeErr(); channelOnly(err) {
 			b.fail(m, culprit(err))
 			return
 		}
 	}
-	b.sort(m, pc, dc.Acked())
+	b.sort(m, pc, c)
 }
 
 // culprit says what the server had against a message.
@@ -294,7 +307,7 @@ func culprit(err error) error {
 }
 
 // abandon leaves fs to a goroutine of the Conn, because ctx has ended: their slots are free
-// only once the answers have come, or returns could be more than there is room for.
+// only once the answers have come.
 func (b *batch) abandon(fs []flight) {
 	for _, f := range fs {
 		b.fail(f.m, b.unconfirmed())
@@ -302,9 +315,9 @@ func (b *batch) abandon(fs []flight) {
 	p := b.p
 	p.conn.background(func() {
 		for _, f := range fs {
-			f.pc.await(p.conn.ctx, f.dc, confirmPatience)
+			f.pc.await(p.conn.ctx, f.c, confirmPatience)
 			_ = f.pc.takeReturn(f.m) // nobody is left to be told
-			if f.pc.isLate() && !f.dc.Acked() {
+			if f.pc.isLate() && !f.c.answered() {
 				p.separate(f.m)
 			}
 			p.land(f)

@@ -177,9 +177,10 @@ func TestReturnOfASecondCopySaysThatTheFirstMayHaveArrived(t *testing.T) {
 		if resent {
 			b.lost(m, errCut)
 		}
-		pc := &pubChannel{returns: make(chan amqp.Return, 1)}
-		pc.returns <- amqp.Return{MessageId: m.ID, Exchange: m.Exchange, RoutingKey: m.Key}
-		b.sort(m, pc, true)
+		pc, c := &pubChannel{}, &confirm{}
+		pc.returned(*m, 312, "NO_ROUTE")
+		c.settle(acked)
+		b.sort(m, pc, c)
 		if err := errors.Join(b.errs...); !errors.Is(err, ErrUnroutable) || errors.Is(err, ErrUnconfirmed) != resent {
 			t.Errorf("resent %v: got %v, want ErrUnroutable, with ErrUnconfirmed only if it was sent before", resent, err)
 		}
@@ -199,14 +200,14 @@ func TestCulprit(t *testing.T) {
 
 func TestReturnsAreClaimedByTheirSenders(t *testing.T) {
 	t.Parallel()
-	pc := &pubChannel{returns: make(chan amqp.Return, 10)}
+	pc := &pubChannel{}
 	a, b := &Message{ID: "a", Exchange: "x", Key: "k"}, &Message{ID: "b", Exchange: "x", Key: "k"}
 	elsewhere := &Message{ID: "a", Exchange: "x", Key: "other"}
 	if err := pc.takeReturn(a); err != nil {
 		t.Errorf("nothing was returned: got %v", err)
 	}
 	for _, m := range []*Message{a, b} {
-		pc.returns <- amqp.Return{MessageId: m.ID, Exchange: m.Exchange, RoutingKey: m.Key, ReplyCode: 312, ReplyText: "NO_ROUTE"}
+		pc.returned(*m, 312, "NO_ROUTE")
 	}
 	if err := pc.takeReturn(elsewhere); err != nil {
 		t.Errorf("the same ID with another key: got %v, want nil", err)
@@ -219,7 +220,7 @@ func TestReturnsAreClaimedByTheirSenders(t *testing.T) {
 			t.Errorf("%s, the second time: got %v, want nil", m.ID, err)
 		}
 	}
-	if n := pc.unclaimed.Load(); n != 0 || len(pc.returned) != 0 {
+	if n := pc.unclaimed.Load(); n != 0 || len(pc.returns) != 0 {
 		t.Errorf("%d returns are unclaimed", n)
 	}
 }

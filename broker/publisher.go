@@ -68,11 +68,10 @@ func (p *publisher) leave(l *lane) {
 // there was an answer.
 func (p *publisher) land(f flight) {
 	<-f.lane.slots
-	acked := f.dc.Acked()
-	if acked && !f.pc.gen.confirms.Load() {
+	if f.c.state.Load() == acked && !f.pc.gen.confirms.Load() {
 		f.pc.gen.confirms.Store(true)
 	}
-	if acked || f.pc.alive() {
+	if f.c.answered() {
 		p.join(f.m, f.lane)
 	}
 	p.leave(f.lane)

@@ -3,228 +3,181 @@ package broker
 import (
 	"bufio"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"io"
 	"math"
+	"sync"
+	"time"
 )
 
-// Unreadable is the header that a message has in the place of all its others, if the AMQP
-// library could not read them. Its value says why.
-const Unreadable = "errand-unreadable"
+// maxScreened is how large a method or a header may be: the server's own frames are smaller,
+// but it adds to the headers of a message what does not fit into one.
+const maxScreened = 4 << 20
 
-// What amqp091-go reads at most. It ends the whole connection over a message with more, with
-// all deliveries on it; the server hands out the same message again, and so on.
-const (
-	maxReadDepth    = 32   // tables and lists in each other
-	maxReadElements = 8192 // of one table or list
-	maxScreened     = 4 << 20
-	// leastUnreadable is the size of the smallest frame that can be too much: lists in each
-	// other, of five bytes each. Most are smaller, and cost nothing.
-	leastUnreadable = 5 * maxReadDepth
-)
-
-const (
-	frameHeadSize = 7 // type, channel and size
-	frameMethod   = 1 // type of the frame with a method
-	contentHeader = 2 // type of the frame with a message's properties
-	flagHeaders   = 1 << 13
-
-	channelOpenOk = 20<<16 | 11 // class and method
-	channelClose  = 20<<16 | 40
-)
-
-// A screen reads what comes from the server, and takes out what the library would choke on:
-// headers of messages, and what the server sends on a channel after it has closed it.
+// A screen reads what comes from the server and divides it: deliveries, returned messages and
+// confirms go to the receivers of their channels, and the rest to the library. It takes out
+// what comes on a channel which the server has closed, because the library would end the whole
+// connection over that.
 type screen struct {
-	from   *bufio.Reader
-	limit  int             // of a frame as negotiated; what the server adds to headers may exceed it
-	left   int             // bytes of the frame that is passed on as it is
-	ready  []byte          // of a frame that was looked at
-	frame  []byte          // room for one
-	closed map[uint16]bool // channels that the server has closed, and not opened again
+	from *bufio.Reader
+
+	// Only Read uses these.
+	left   int       // bytes of the frame that is passed on as it is
+	ready  string    // a heartbeat that is passed on
+	frame  []byte    // room for one
+	kept   int       // frames that the library does not see, and KiB of them, since beat
+	beat   time.Time // when it has last seen one
+	closed map[uint16]bool
+	inward map[uint16]*inward
+
+	mu        sync.Mutex
+	receivers map[uint16]receiver
 }
 
-// Read implements io.Reader.
+func newScreen(from *bufio.Reader) *screen {
+	return &screen{from: from, closed: map[uint16]bool{}, inward: map[uint16]*inward{}, receivers: map[uint16]receiver{}}
+}
+
+// attach has what comes in on a channel, which was just opened, given to r.
+func (s *screen) attach(channel uint16, r receiver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.receivers[channel] = r
+}
+
+func (s *screen) receiver(channel uint16) receiver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.receivers[channel]
+}
+
+// Read implements io.Reader, for the library.
 func (s *screen) Read(p []byte) (n int, err error) {
 	for {
-		if len(s.ready) > 0 {
-			k := copy(p[n:], s.ready)
-			s.ready, n = s.ready[k:], n+k
-		} else if s.left > 0 {
-			k, err := s.from.Read(p[n : n+min(len(p)-n, s.left)])
-			s.left, n = s.left-k, n+k
-			if err != nil {
-				return n, err
-			}
-		} else if err := s.next(); err != nil {
+		switch {
+		case len(s.ready) > 0:
+			n = copy(p, s.ready)
+			s.ready = s.ready[n:]
+			return n, nil
+		case s.left > 0:
+			n, err = s.from.Read(p[:min(len(p), s.left)])
+			s.left -= n
 			return n, err
 		}
-		// What has come already goes out at once, as much as there is room for.
-		if n == len(p) || n > 0 && len(s.ready) == 0 && s.from.Buffered() < frameHeadSize {
-			return n, nil
+		if err := s.next(); err != nil {
+			return 0, err
 		}
 	}
 }
 
-// next looks at the beginning of a frame.
+// heartbeat is a frame that says nothing: kind, channel, size, end.
+const heartbeat = "\x08\x00\x00\x00\x00\x00\x00\xce"
+
+// The library counts a connection as dead on which it sees nothing for three heartbeats. So it
+// sees one now and then when there is nothing else for it.
+const (
+	beatEvery = time.Second
+	lookEvery = 64 // frames, and KiB
+)
+
+// next looks at a frame, and passes it on or takes it in.
 func (s *screen) next() error {
+	if s.kept > 0 && (s.kept >= lookEvery || s.from.Buffered() < frameHeadSize) {
+		s.kept = 0
+		if now := time.Now(); now.Sub(s.beat) >= beatEvery {
+			s.beat, s.ready = now, heartbeat
+			return nil
+		}
+	}
 	head, err := s.from.Peek(frameHeadSize)
 	if err != nil {
 		return err
 	}
-	if head[0] < 1 || head[0] > 8 {
+	kind, channel := head[0], binary.BigEndian.Uint16(head[1:])
+	if kind < 1 || kind > 8 {
 		s.left = math.MaxInt // not AMQP: the library knows what to say
 		return nil
 	}
-	size := int(binary.BigEndian.Uint32(head[3:])) + frameHeadSize + 1
-	if dropped, err := s.drop(head, size); dropped || err != nil {
+	size := int(binary.BigEndian.Uint32(head[3:])) + frameOverhead
+	method := uint32(0)
+	if kind == frameMethod && size >= frameOverhead+4 {
+		if head, err = s.from.Peek(frameHeadSize + 4); err != nil {
+			return err
+		}
+		method = binary.BigEndian.Uint32(head[frameHeadSize:])
+	}
+	s.note(channel, method)
+	if s.closed[channel] && method != channelClose {
+		_, err := s.from.Discard(size)
 		return err
 	}
-	if head[0] != contentHeader || size < leastUnreadable || size > maxScreened {
-		s.left = size
+	taken, err := s.take(kind, channel, method, size)
+	if err != nil {
+		return err
+	}
+	if taken {
+		s.kept += 1 + size>>10
 		return nil
+	}
+	s.left = size
+	return nil
+}
+
+// note keeps the list of closed channels.
+func (s *screen) note(channel uint16, method uint32) {
+	switch method {
+	case channelClose, channelCloseOk:
+		if method == channelClose {
+			s.closed[channel] = true
+		}
+		delete(s.inward, channel)
+		s.attach(channel, nil)
+	case channelOpenOk:
+		delete(s.closed, channel)
+	}
+}
+
+// take takes a frame in if it belongs to a message or a confirm.
+func (s *screen) take(kind byte, channel uint16, method uint32, size int) (taken bool, err error) {
+	in := s.inward[channel]
+	switch {
+	case kind == frameBody && in.expectsBody():
+		return true, in.readBody(s.from, size)
+	case kind == frameHeader && in.expectsHeader():
+	case method == basicDeliver || method == basicReturn || method == basicAck || method == basicNack:
+	default:
+		return false, nil
+	}
+	payload, err := s.whole(size)
+	if err != nil {
+		return true, err
+	}
+	if in == nil {
+		in = &inward{}
+		s.inward[channel] = in
+	}
+	if kind == frameHeader {
+		return true, in.header(payload)
+	}
+	// Looked up for each message, because somebody else may be attached since the last.
+	in.to = s.receiver(channel)
+	return true, in.method(method, payload[4:])
+}
+
+// whole reads a frame, and returns its payload, which lasts until the next one is read.
+func (s *screen) whole(size int) ([]byte, error) {
+	if size > maxScreened {
+		return nil, fmt.Errorf("broker: the server sent a frame of %d bytes", size)
 	}
 	if cap(s.frame) < size {
 		s.frame = make([]byte, size)
 	}
 	frame := s.frame[:size]
-	for n := 0; n < size; {
-		k, err := s.from.Read(frame[n:])
-		if err != nil {
-			return err
-		}
-		n += k
+	if _, err := io.ReadFull(s.from, frame); err != nil {
+		return nil, err
 	}
-	s.ready = s.readable(frame)
-	return nil
-}
-
-// drop takes a frame out that comes on a channel which the server has closed. RabbitMQ closes
-// a channel whose delivery was not answered in time while it still gives out others on it,
-// and the library would end the whole connection over that.
-func (s *screen) drop(head []byte, size int) (dropped bool, err error) {
-	channel := binary.BigEndian.Uint16(head[1:])
-	if head[0] == frameMethod && size > frameHeadSize+4 {
-		if head, err = s.from.Peek(frameHeadSize + 4); err != nil {
-			return false, err
-		}
-		switch binary.BigEndian.Uint32(head[frameHeadSize:]) {
-		case channelClose:
-			if s.closed == nil {
-				s.closed = map[uint16]bool{}
-			}
-			s.closed[channel] = true
-			return false, nil
-		case channelOpenOk:
-			delete(s.closed, channel)
-		}
+	if frame[size-1] != frameEnd {
+		return nil, errFrameEnd
 	}
-	if !s.closed[channel] {
-		return false, nil
-	}
-	_, err = s.from.Discard(size)
-	return true, err
-}
-
-// readable is frame, or the same without the headers that are the reason why not.
-func (s *screen) readable(frame []byte) []byte {
-	const fixed = frameHeadSize + 14 // class, weight, body size, flags
-	if len(frame) < fixed+1 {
-		return frame
-	}
-	flags := binary.BigEndian.Uint16(frame[fixed-2:])
-	if flags&flagHeaders == 0 {
-		return frame
-	}
-	at := fixed
-	for flag := uint16(1 << 15); flag > flagHeaders; flag >>= 1 { // content type and encoding
-		if flags&flag != 0 {
-			at += 1 + int(frame[min(at, len(frame)-1)])
-		}
-	}
-	if at+4 > len(frame)-1 {
-		return frame
-	}
-	end := at + 4 + int(binary.BigEndian.Uint32(frame[at:]))
-	if end > len(frame)-1 {
-		return frame
-	}
-	reason := ""
-	if err := checkFields(frame[at+4:end], true, 0); err != nil {
-		reason = err.Error()
-	} else if s.limit > 0 && len(frame) > s.limit {
-		reason = fmt.Sprintf("with them the message's properties have %d bytes, and a frame at most %d", len(frame), s.limit)
-	}
-	if reason == "" {
-		return frame
-	}
-	table := append([]byte{byte(len(Unreadable))}, Unreadable...)
-	table = append(binary.BigEndian.AppendUint32(append(table, 'S'), uint32(len(reason))), reason...)
-	short := append(make([]byte, 0, 512), frame[:at]...)
-	short = append(binary.BigEndian.AppendUint32(short, uint32(len(table))), table...)
-	short = append(short, frame[end:]...)
-	binary.BigEndian.PutUint32(short[3:], uint32(len(short)-frameHeadSize-1))
-	return short
-}
-
-var errField = errors.New("a value in them is none of AMQP's")
-
-// checkFields walks a table, whose values have names, or a list.
-func checkFields(b []byte, named bool, depth int) error {
-	if depth > maxReadDepth {
-		return fmt.Errorf("nested deeper than %d levels", maxReadDepth)
-	}
-	for n := 0; len(b) > 0; n++ {
-		if n == maxReadElements {
-			return fmt.Errorf("a table or list in them has more than %d elements", maxReadElements)
-		}
-		if named {
-			skip := 1 + int(b[0])
-			if skip >= len(b) {
-				return errField
-			}
-			b = b[skip:]
-		}
-		kind := b[0]
-		b = b[1:]
-		size := fieldSize(kind)
-		if size < 0 { // it tells its size
-			if len(b) < 4 {
-				return errField
-			}
-			size = int(binary.BigEndian.Uint32(b))
-			b = b[4:]
-		}
-		if size > len(b) {
-			return errField
-		}
-		if kind == 'F' || kind == 'A' {
-			if err := checkFields(b[:size], kind == 'F', depth+1); err != nil {
-				return err
-			}
-		}
-		b = b[size:]
-	}
-	return nil
-}
-
-// fieldSize is the size of a value of that type, or -1 if it is in front of the value.
-func fieldSize(kind byte) int {
-	switch kind {
-	case 'V':
-		return 0
-	case 't', 'b', 'B':
-		return 1
-	case 's', 'u':
-		return 2
-	case 'I', 'i', 'f':
-		return 4
-	case 'D':
-		return 5
-	case 'l', 'd', 'T':
-		return 8
-	case 'S', 'x', 'F', 'A':
-		return -1
-	}
-	return math.MaxInt
+	return frame[frameHeadSize : size-1], nil
 }

@@ -19,7 +19,6 @@ const (
 	headerFrame    = 2
 	bodyFrame      = 3
 	heartbeatFrame = 8
-	frameEnd       = 0xCE
 )
 
 // The largest frame that either side may send, and what is payload of it.
@@ -190,19 +189,6 @@ type content struct {
 	body       []byte
 }
 
-// The flags of the properties that the server itself reads or writes.
-const (
-	hasContentType   = 1 << 15
-	hasEncoding      = 1 << 14
-	hasHeaders       = 1 << 13
-	hasDeliveryMode  = 1 << 12
-	hasPriority      = 1 << 11
-	hasCorrelationID = 1 << 10
-	hasReplyTo       = 1 << 9
-	hasExpiration    = 1 << 8
-	hasMessageID     = 1 << 7
-)
-
 // newContent is a persistent message with an ID.
 func newContent(id string, headers amqp.Table, body string) content {
 	p := encoder(nil).u16(hasHeaders | hasDeliveryMode | hasMessageID).table(headers).u8(amqp.Persistent).short(id)
@@ -218,7 +204,7 @@ func (c content) id() string {
 		skip func()
 	}{
 		{hasContentType, func() { d.short() }},
-		{hasEncoding, func() { d.short() }},
+		{hasContentEncoding, func() { d.short() }},
 		{hasHeaders, func() { d.table() }},
 		{hasDeliveryMode, func() { d.u8() }},
 		{hasPriority, func() { d.u8() }},

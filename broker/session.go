@@ -24,16 +24,19 @@ const lingerTime = 200 * time.Millisecond
 // A session is one consumer on a channel of its own, from basic.consume to its end. A
 // channel a queue, so that what closes one leaves the others alone.
 type session struct {
-	queue      string
-	gen        *generation
-	ch         *amqp.Channel
-	deliveries <-chan amqp.Delivery
-	closes     chan *amqp.Error
-	cancels    chan string
-	returns    chan amqp.Return // nil if nobody wants them
-	acks       *acks
-	answerer   Answerer // acks, unless nothing is answered
-	maxBody    int      // of what is sent
+	queue    string
+	gen      *generation
+	ch       *rawChannel
+	closes   chan *amqp.Error
+	cancels  chan string
+	inbox    *inbox[*Delivery]
+	open     []*Delivery // taken from inbox
+	at       int         // the next of open to be delivered
+	sends    atomic.Bool // also; then messages may come back
+	returns  *inbox[Message]
+	acks     *acks
+	answerer Answerer // acks, unless nothing is answered
+	maxBody  int      // of what is sent
 
 	taken   atomic.Uint64 // deliveries
 	starved chan struct{} // closed by guard
@@ -42,10 +45,11 @@ type session struct {
 	lose       context.CancelCauseFunc
 	background func(func()) // runs what may outlast Consume
 
-	gone chan struct{} // closed when the channel or the consumer has ended by itself
-	err  error         // why; readable once gone is closed
-	over chan struct{} // closed when run ends
-	wg   sync.WaitGroup
+	gone   chan struct{} // closed when the channel or the consumer has ended by itself
+	err    error         // why; readable once gone is closed
+	over   chan struct{} // closed when run ends
+	closed chan struct{} // closed when the channel was closed on purpose
+	wg     sync.WaitGroup
 }
 
 // openSession is the function of that name, whose calls take no context, until ctx ends.
@@ -81,21 +85,22 @@ func openSession(ctx context.Context, g *generation, sub Subscription) (*session
 }
 
 func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, error) {
-	ch, err := g.channel()
-	if err != nil {
-		return nil, err
-	}
 	s := &session{
 		queue:   sub.Queue,
 		gen:     g,
-		ch:      ch,
-		closes:  ch.NotifyClose(make(chan *amqp.Error, 1)),
-		cancels: ch.NotifyCancel(make(chan string, 1)),
-		acks:    newAcks(ch),
+		inbox:   newInbox[*Delivery](),
+		returns: newInbox[Message](),
 		starved: make(chan struct{}),
 		gone:    make(chan struct{}),
 		over:    make(chan struct{}),
+		closed:  make(chan struct{}),
 	}
+	ch, err := g.channel(s)
+	if err != nil {
+		return nil, err
+	}
+	s.ch, s.acks = ch, newAcks(ch)
+	s.closes, s.cancels = ch.NotifyClose(make(chan *amqp.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 	s.answerer = s.acks
 	if sub.NoAck {
 		s.answerer = unanswerable{}
@@ -119,13 +124,14 @@ func (s *session) consume(sub Subscription, args amqp.Table) (err error) {
 			return err
 		}
 	}
-	s.deliveries, err = s.ch.Consume(s.queue, consumerTag, sub.NoAck, false, false, false, args)
+	// What is delivered does not come by the channel that the library returns.
+	_, err = s.ch.Consume(s.queue, consumerTag, sub.NoAck, false, false, false, args)
 	return err
 }
 
 // temporary makes a queue that is gone with its consumer, at the latest with the connection.
 // Only this connection may consume it. bindings may be those of other queues as well.
-func temporary(ch *amqp.Channel, bindings []topology.Binding) (name string, err error) {
+func temporary(ch *rawChannel, bindings []topology.Binding) (name string, err error) {
 	q, err := ch.QueueDeclare("", false, true, true, false, amqp.Table{"x-queue-type": "classic"})
 	if err != nil {
 		return "", err
@@ -156,7 +162,7 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 	if !sub.NoAck && sub.Queue != "" {
 		s.wg.Go(s.guard)
 	}
-	if s.returns != nil && r.Returned != nil {
+	if s.sends.Load() {
 		s.wg.Go(func() { s.takeReturns(r.Returned) })
 	}
 	for {
@@ -165,14 +171,18 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 			return s.finish(ctx, sub, r, sending)
 		case <-ctx.Done():
 			return s.finish(ctx, sub, r, sending)
+		case <-s.gone:
+			return s.end(r)
 		default:
 		}
+		if d := s.next(); d != nil {
+			r.Deliver(d)
+			continue
+		}
 		select {
-		case a, open := <-s.deliveries:
-			if !open {
-				return s.end()
-			}
-			r.Deliver(s.take(&a))
+		case <-s.inbox.ready:
+		case <-s.gone:
+			return s.end(r)
 		case <-sub.Drain:
 			return s.finish(ctx, sub, r, sending)
 		case <-ctx.Done():
@@ -181,19 +191,47 @@ func (s *session) run(ctx context.Context, sub Subscription, r Receiver) error {
 	}
 }
 
-// take is a delivery of the library in our form, from now on to be answered.
-func (s *session) take(a *amqp.Delivery) *Delivery {
+// delivered implements receiver.
+func (s *session) delivered(d *Delivery) { s.inbox.put(d) }
+
+// returned implements receiver.
+func (s *session) returned(m Message, _ uint16, _ string) {
+	if s.sends.Load() {
+		s.returns.put(m)
+	}
+}
+
+// confirmed implements receiver: nothing that is sent here is confirmed.
+func (s *session) confirmed(uint64, bool, bool) {}
+
+// next is the next delivery that has come in, from now on to be answered, or nil.
+func (s *session) next() *Delivery {
+	if s.at == len(s.open) {
+		s.open, s.at = s.inbox.take(s.open), 0
+		if len(s.open) == 0 {
+			return nil
+		}
+	}
+	d := s.open[s.at]
+	s.open[s.at] = nil // it may last shorter than those behind it
+	s.at++
 	s.taken.Add(1)
-	d := s.received(a)
+	d.Queue, d.ctx, d.answerer = s.queue, s.ctx, s.answerer
 	if s.answerer == s.acks {
 		s.acks.add(d)
 	}
 	return d
 }
 
-// end is for a channel or consumer that has ended by itself.
-func (s *session) end() error {
+// end is for a channel or consumer that has ended by itself. What came before is delivered if
+// it needs no answer; the server gives out the rest again.
+func (s *session) end(r Receiver) error {
 	<-s.gone
+	if s.answerer != s.acks {
+		for d := s.next(); d != nil; d = s.next() {
+			r.Deliver(d)
+		}
+	}
 	close(s.over)
 	s.wg.Wait()
 	return s.err
@@ -229,7 +267,7 @@ func (s *session) finish(ctx context.Context, sub Subscription, r Receiver, send
 func (s *session) drain(sub Subscription, r Receiver, sending <-chan struct{}) error {
 	select {
 	case <-s.gone:
-		return s.end()
+		return s.end(r)
 	default:
 	}
 	// Under an alarm the server reads no cancel, and after callTimeout the connection, which
@@ -238,8 +276,7 @@ func (s *session) drain(sub Subscription, r Receiver, sending <-chan struct{}) e
 	// If it fails the channel is dead, which the loop below comes to as well.
 	_ = s.gen.call("basic.cancel", func() error { return s.ch.Cancel(consumerTag, false) })
 	returned := 0
-	for a := range s.deliveries {
-		d := s.take(&a)
+	for d := s.next(); d != nil; d = s.next() {
 		switch {
 		case sub.Finish && s.ctx.Err() == nil:
 			r.Deliver(d)
@@ -257,6 +294,7 @@ func (s *session) drain(sub Subscription, r Receiver, sending <-chan struct{}) e
 		s.linger()
 	}
 	s.gen.closeChannel(s.ch)
+	close(s.closed)
 	s.wg.Wait()
 	s.lose(ErrDeliveryLost)
 	return nil

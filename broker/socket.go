@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"net"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,26 +16,22 @@ const (
 	writeBuffer = 256 << 10
 )
 
-// defaultFrame is how large a frame is at most: what the library asks for and RabbitMQ allows
-// by default.
-const defaultFrame = 128 << 10
-
 var errSocketClosed = errors.New("broker: socket closed")
 
-// A socket joins small writes. amqp091-go writes once per publish and once per ack; here
-// they go to a buffer, and one goroutine writes whatever has come together while the last
-// write was on its way. Alone, a frame leaves at once; under load dozens share one system
-// call. A nil error from Write never meant that the server has the bytes, so nothing is
-// lost by it: confirms say that.
+// A socket joins small writes. What amqp091-go and a rawChannel write goes to a buffer, and one
+// goroutine writes whatever has come together while the last write was on its way. Alone, a
+// frame leaves at once; under load dozens share one system call. A nil error from Write never
+// meant that the server has the bytes, so nothing is lost by it: confirms say that.
 type socket struct {
 	net.Conn // reads' deadlines and addresses
 	reader   *screen
 	timeout  time.Duration // for one write to a peer that doesn't read
 
 	mu       sync.Mutex
-	changed  sync.Cond // pending, err or closing changed
+	changed  sync.Cond // pending, out, err or closing changed
 	pending  []byte
-	err      error // sticky: the first failure
+	out      outgoing // what the library has written
+	err      error    // sticky: the first failure
 	closing  bool
 	paused   bool // the server has said that it stops reading: no write deadline
 	finished chan struct{}
@@ -42,7 +40,8 @@ type socket struct {
 func newSocket(c net.Conn, timeout time.Duration) *socket {
 	s := &socket{
 		Conn:     c,
-		reader:   &screen{from: bufio.NewReaderSize(c, readBuffer), limit: defaultFrame},
+		reader:   newScreen(bufio.NewReaderSize(c, readBuffer)),
+		out:      outgoing{owed: protocolHeader},
 		timeout:  timeout,
 		finished: make(chan struct{}),
 	}
@@ -54,10 +53,47 @@ func newSocket(c net.Conn, timeout time.Duration) *socket {
 // Read implements net.Conn. Only one goroutine may read.
 func (s *socket) Read(p []byte) (int, error) { return s.reader.Read(p) }
 
-// Write implements net.Conn. It returns when p is in the buffer, which may be full before.
+// Write implements net.Conn, for the library. It returns when p is in the buffer, which may be
+// full before.
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.awaitRoom(); err != nil {
+		return 0, err
+	}
+	s.put(p)
+	if s.out.follow(p); s.out.whole() {
+		s.changed.Broadcast() // others may write
+	}
+	return len(p), nil
+}
+
+// publish is Write for a message on a channel: the frames before its body, and the body. It
+// writes nothing, and returns errChannelOver, when the library has ended the channel: the
+// server would end the connection over it, or take it for another channel's.
+func (s *socket) publish(ch *rawChannel, frames, body []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := s.awaitRoom(); err != nil {
+			return err
+		}
+		if s.out.whole() {
+			break
+		}
+		s.changed.Wait() // the library is in the midst of a frame
+	}
+	if s.out.open[ch.id] != ch.serial {
+		return errChannelOver
+	}
+	s.put(frames)
+	s.pending = slices.Grow(s.pending, len(body)+frameOverhead*(1+len(body)/(ch.maxFrame-frameOverhead)))
+	s.pending = appendBody(s.pending, ch.id, body, ch.maxFrame)
+	return nil
+}
+
+// awaitRoom waits until something may be written. The caller holds mu.
+func (s *socket) awaitRoom() error {
 	// A server under an alarm stops reading in the midst of a message, for as long as the alarm
 	// lasts. Nobody waits for that here, without a context: only the messages that were on
 	// their way are taken in, because later ones wait until the server is free.
@@ -65,23 +101,34 @@ func (s *socket) Write(p []byte) (int, error) {
 		s.changed.Wait()
 	}
 	if s.err != nil {
-		return 0, s.err
+		return s.err
 	}
 	if s.closing {
-		return 0, errSocketClosed
+		return errSocketClosed
 	}
+	return nil
+}
+
+// put appends to what is pending. The caller holds mu.
+func (s *socket) put(p []byte) {
 	if len(s.pending) == 0 {
 		s.changed.Broadcast()
 	}
 	s.pending = append(s.pending, p...)
-	return len(p), nil
 }
 
-// hasRoom reports whether n more bytes can be written without waiting for the peer.
-func (s *socket) hasRoom(n int) bool {
+// lastOpened is the channel that the library has opened last, and its serial number.
+func (s *socket) lastOpened() (channel uint16, serial uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.paused || len(s.pending)+n <= writeBuffer
+	return s.out.last, s.out.serial
+}
+
+// hasRoom reports whether something can be written without waiting for the peer.
+func (s *socket) hasRoom() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused || len(s.pending) < writeBuffer
 }
 
 // flush writes pending until the socket fails or is closed. It owns the closing of the
@@ -92,8 +139,8 @@ func (s *socket) flush() {
 	var spare []byte
 	for {
 		s.mu.Lock()
-		for s.err == nil && !s.closing && len(s.pending) == 0 {
-			s.changed.Wait()
+		if len(s.pending) == 0 {
+			s.awaitPending()
 		}
 		if s.err != nil || len(s.pending) == 0 {
 			s.mu.Unlock()
@@ -101,11 +148,9 @@ func (s *socket) flush() {
 		}
 		batch := s.pending
 		s.pending = spare[:0]
-		s.setDeadline()
 		s.changed.Broadcast() // there is room again
 		s.mu.Unlock()
-
-		if _, err := s.Conn.Write(batch); err != nil {
+		if err := s.writeAll(batch); err != nil {
 			s.fail(err)
 			return
 		}
@@ -113,6 +158,33 @@ func (s *socket) flush() {
 			spare = nil // an alarm has let it grow
 		}
 	}
+}
+
+// awaitPending waits until there is something to be written, or the end. The caller holds mu.
+func (s *socket) awaitPending() {
+	for s.err == nil && !s.closing && len(s.pending) == 0 {
+		s.changed.Wait()
+	}
+	// Those who are about to write go first. Of 64 callers that were confirmed together most are:
+	// a third less CPU a job, and nothing lost when there are none.
+	s.mu.Unlock()
+	runtime.Gosched()
+	s.mu.Lock()
+}
+
+// writeAll writes b in pieces: the peer may take a while for all of it.
+func (s *socket) writeAll(b []byte) error {
+	for len(b) > 0 {
+		s.mu.Lock()
+		s.setDeadline()
+		s.mu.Unlock()
+		n := min(len(b), writeBuffer)
+		if _, err := s.Conn.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // setDeadline bounds the next write. The caller holds mu.

@@ -270,3 +270,79 @@ func TestSocketReads(t *testing.T) {
 		}
 	})
 }
+
+// A deadline is for a peer that does not read, not for one that takes a while for all of it.
+func TestSocketHasPatienceWithALargeMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := pipe(t, 20*time.Second)
+		write(t, s, "AMQP....") // what precedes all frames
+		open := frame{methodFrame, 1, method("channel.open").short("")}.appendTo(nil)
+		write(t, s, string(open))
+		ch := &rawChannel{socket: s, maxFrame: defaultFrame}
+		ch.id, ch.serial = s.lastOpened()
+		if err := ch.send(&Message{ID: "1", Body: make([]byte, DefaultMaxBody)}); err != nil {
+			t.Fatal(err)
+		}
+		got, part := 0, make([]byte, 64<<10)
+		for got < DefaultMaxBody {
+			time.Sleep(100 * time.Millisecond) // 640 KiB a second
+			n, err := peer.Read(part)
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", got, err)
+			}
+			got += n
+		}
+	})
+}
+
+// What is sent on a channel goes between the frames of the library, which may come in pieces,
+// and never on a channel that the library has closed.
+func TestSocketPublishesBetweenTheLibrarysFrames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := pipe(t, time.Minute)
+		write(t, s, "AMQP....")
+		open := string(frame{methodFrame, 1, method("channel.open").short("")}.appendTo(nil))
+		write(t, s, open)
+		ch := &rawChannel{socket: s, maxFrame: defaultFrame}
+		ch.id, ch.serial = s.lastOpened()
+		declare := string(frame{methodFrame, 2, method("queue.declare").u16(0).short("q").flags().table(nil)}.appendTo(nil))
+		write(t, s, declare[:9])
+		done := make(chan error, 1)
+		go func() { done <- ch.send(&Message{ID: "1"}) }()
+		synctest.Wait()
+		select {
+		case err := <-done:
+			t.Fatalf("it was sent in the midst of a frame: %v", err)
+		default:
+		}
+		write(t, s, declare[9:])
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		sent := ""
+		for !strings.Contains(sent, "\x011") { // its ID
+			sent += read(t, peer)
+		}
+		if !strings.Contains(sent, declare) {
+			t.Errorf("got %q, want %q in one piece", sent, declare)
+		}
+		for _, ending := range []string{"channel.close", "channel.close-ok"} {
+			m := method(ending)
+			if ending == "channel.close" {
+				m = m.u16(200).short("").u16(0).u16(0)
+			}
+			write(t, s, string(frame{methodFrame, 1, m}.appendTo(nil)))
+			if err := ch.send(&Message{ID: "2"}); err != errChannelOver {
+				t.Errorf("after %s: got %v, want errChannelOver", ending, err)
+			}
+			write(t, s, open)
+			if err := ch.send(&Message{ID: "2"}); err != errChannelOver {
+				t.Errorf("the number is another channel's: got %v, want errChannelOver", err)
+			}
+			ch.id, ch.serial = s.lastOpened()
+		}
+	})
+}

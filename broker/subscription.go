@@ -121,7 +121,7 @@ func (c *Conn) receiveOn(ctx, soft context.Context, link *link, s Subscription, 
 			if time.Since(began) > healthy {
 				wait.Reset()
 			}
-		case !worked && channelOnly(err) && !c.isDeletedMeanwhile(err, s.Declared()):
+		case !worked && channelOnly(err) && !c.mayPass(err, s.Declared()):
 			return fmt.Errorf("broker: consume %q: %w", s.Queue, err)
 		}
 		if soft.Err() != nil {

@@ -58,7 +58,7 @@ func (s *session) guard() {
 // ready is how many messages wait in the queue, as far as RabbitMQ tells: it says zero, too,
 // when a quorum queue does not answer in time.
 func (s *session) ready() (n int, err error) {
-	ch, err := s.gen.channel() // of its own, because an error closes it
+	ch, err := s.gen.channel(nil) // of its own, because an error closes it
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync"
 	"syscall"
 	"testing"
@@ -38,7 +39,11 @@ func workUntilCrashed(url string) {
 		fmt.Println(n.N)
 		return nil
 	})
-	panic(w.Run(context.Background()))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := w.Run(ctx); err != nil {
+		panic(err)
+	}
 }
 
 // A job kills each worker that takes it, as often as they are started again. It ends in the
@@ -113,7 +118,7 @@ func runCrasher(t *testing.T, url string, worked map[int]int, over func() bool) 
 		defer mu.Unlock()
 		return over()
 	})
-	_ = child.Process.Kill() // it may be dead
+	_ = child.Process.Signal(syscall.SIGTERM) // it may be dead; else it acks what it has put aside
 	<-died
-	_ = child.Wait() // it was killed
+	_ = child.Wait() // it was killed, most likely
 }

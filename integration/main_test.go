@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	}
 	if url := os.Getenv(envCrasher); url != "" {
 		workUntilCrashed(url)
+		return
 	}
 	waitTogether()
 	goleak.VerifyTestMain(private.Wrap(rabbit.Wrap(m)))
