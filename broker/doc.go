@@ -13,6 +13,7 @@
 //     the message to somebody else.
 //   - [Conn.Declare] makes exchanges, queues and bindings.
 //
-// It is the only package of errand that knows amqp091-go. Most programs use it through
-// packages producer and worker.
+// It is the only package of errand that knows amqp091-go, which does the handshake, channels,
+// declarations and consumers. Messages, confirms and returns it writes and reads itself, on the
+// library's connections (decision 23). Most programs use it through packages producer and worker.
 package broker

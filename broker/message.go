@@ -46,8 +46,8 @@ const (
 // DefaultMaxBody is the largest body that RabbitMQ 4 takes by default, 16 MiB.
 const DefaultMaxBody = 16 << 20
 
-// Check returns an error, which wraps [ErrInvalid] or [ErrTooLarge], if m can't be sent: it would
-// make the library or the server break off the channel or the connection, which other
+// Check returns an error, which wraps [ErrInvalid] or [ErrTooLarge], if m can't be sent: AMQP has
+// no form for it, or the server would break off the channel or the connection, which other
 // messages share. maxBody is the largest body in bytes. [Conn.Publish] checks by itself.
 func (m *Message) Check(maxBody int) error {
 	if len(m.Body) > maxBody {
