@@ -172,11 +172,13 @@ func (s *socket) awaitPending() {
 	s.mu.Lock()
 }
 
-// writeAll writes b in pieces: the peer may take a while for all of it.
+// writeAll writes b in pieces: the peer may take a while for all of it, but not after Close.
 func (s *socket) writeAll(b []byte) error {
 	for len(b) > 0 {
 		s.mu.Lock()
-		s.setDeadline()
+		if !s.closing {
+			s.setDeadline()
+		}
 		s.mu.Unlock()
 		n := min(len(b), writeBuffer)
 		if _, err := s.Conn.Write(b[:n]); err != nil {

@@ -346,3 +346,31 @@ func TestSocketPublishesBetweenTheLibrarysFrames(t *testing.T) {
 		}
 	})
 }
+
+// Close has an end, however much the peer has still to read.
+func TestSocketClosesInTimeThoughThePeerIsSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, peer := pipe(t, 20*time.Second)
+		write(t, s, strings.Repeat("x", 16<<20))
+		slow := make(chan struct{})
+		go func() {
+			defer close(slow)
+			part := make([]byte, 64<<10)
+			for {
+				time.Sleep(100 * time.Millisecond)
+				if _, err := peer.Read(part); err != nil {
+					return
+				}
+			}
+		}()
+		began := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != closeTimeout {
+			t.Errorf("it took %v, want %v", took, closeTimeout)
+		}
+		<-slow
+	})
+}
