@@ -14,7 +14,7 @@ type Options struct {
 	Short      bool   // few jobs, and look whether all arrive
 	Scale      bool   // curves of how a contender scales, instead of works
 	Out        string // directory for results, none if empty
-	Profiles   string // directory for profiles, none if empty; they slow down what is measured
+	Profiles   string // directory for profiles, none if empty; they slow down what is measured, and take longer
 }
 
 // AddTo makes flags of the options.
@@ -24,7 +24,7 @@ func (o *Options) AddTo(flags *flag.FlagSet) {
 	flags.StringVar(&o.Contenders, "contenders", "", "only these contenders, by name, separated by commas")
 	flags.BoolVar(&o.Short, "short", false, "few jobs: shows that it works, not how fast")
 	flags.BoolVar(&o.Scale, "scale", false, "measure how errand scales instead, beside the loop by hand")
-	flags.StringVar(&o.Profiles, "profiles", "", "directory for a CPU and an allocation profile of each contender at each work, for go tool pprof; all are slower for it")
+	flags.StringVar(&o.Profiles, "profiles", "", "directory for a CPU and an allocation profile of each contender at each work, for go tool pprof; ten times the jobs are done for it, and slower")
 	flags.StringVar(&o.Out, "out", "", "directory for the table and all samples, with the date in their names")
 }
 
@@ -35,8 +35,11 @@ func (o Options) works() []Work {
 		if !strings.Contains(w.Name, o.Rows) {
 			continue
 		}
-		if o.Short {
+		switch {
+		case o.Short:
 			w = w.short()
+		case o.Profiles != "":
+			w = w.long()
 		}
 		works = append(works, w)
 	}

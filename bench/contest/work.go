@@ -127,6 +127,15 @@ func (w Work) short() Work {
 	return w
 }
 
+// long is the same with ten times the jobs: a profile has a hundred samples a second.
+func (w Work) long() Work {
+	if w.Rate == 0 {
+		w.Jobs *= 10
+	}
+	w.Span *= 5
+	return w
+}
+
 // share is the same with that part of the jobs.
 func (w Work) share(part float64) Work {
 	if part > 0 {
