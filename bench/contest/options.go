@@ -24,7 +24,7 @@ func (o *Options) AddTo(flags *flag.FlagSet) {
 	flags.StringVar(&o.Contenders, "contenders", "", "only these contenders, by name, separated by commas")
 	flags.BoolVar(&o.Short, "short", false, "few jobs: shows that it works, not how fast")
 	flags.BoolVar(&o.Scale, "scale", false, "measure how errand scales instead, beside the loop by hand")
-	flags.StringVar(&o.Profiles, "profiles", "", "directory for a CPU and an allocation profile of each contender at each work, for go tool pprof; ten times the jobs are done for it, and slower")
+	flags.StringVar(&o.Profiles, "profiles", "", "directory for profiles (CPU, allocations, blocking, locks) of each contender at each work, for go tool pprof; ten times the jobs are done for it, and slower")
 	flags.StringVar(&o.Out, "out", "", "directory for the table and all samples, with the date in their names")
 }
 

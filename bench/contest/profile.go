@@ -9,11 +9,15 @@ import (
 	"runtime/pprof"
 )
 
-// allocRate is a sample of allocations for so many bytes: eight times as many as by default.
-const allocRate = 64 << 10
+// How much is sampled.
+const (
+	allocRate  = 64 << 10 // bytes for a sample of allocations: an eighth of the default
+	blockRate  = 10_000   // nanoseconds of waiting for a sample of blocking
+	mutexEvery = 10       // contended locks for a sample
+)
 
 // profile writes what the process does until stop to the directory that the assignment names:
-// WORK.CONTENDER.cpu and WORK.CONTENDER.allocs, for go tool pprof, with .callee behind the
+// WORK.CONTENDER.cpu and the same with .allocs, .block and .mutex, for go tool pprof, with .callee behind the
 // contender where the process answers calls. Later rounds overwrite them.
 func profile(a assignment) (stop func() error, err error) {
 	if a.Profiles == "" {
@@ -24,6 +28,8 @@ func profile(a assignment) (stop func() error, err error) {
 		name += ".callee"
 	}
 	runtime.MemProfileRate = allocRate
+	runtime.SetBlockProfileRate(blockRate)
+	runtime.SetMutexProfileFraction(mutexEvery)
 	cpu, err := os.Create(filepath.Join(a.Profiles, name+".cpu"))
 	if err != nil {
 		return nil, err
@@ -33,10 +39,18 @@ func profile(a assignment) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		allocs, err := os.Create(filepath.Join(a.Profiles, name+".allocs"))
-		if err != nil {
-			return errors.Join(err, cpu.Close())
+		err := cpu.Close()
+		for _, kind := range []string{"allocs", "block", "mutex"} {
+			err = errors.Join(err, writeProfile(filepath.Join(a.Profiles, name+"."+kind), kind))
 		}
-		return errors.Join(pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close(), cpu.Close())
+		return err
 	}, nil
+}
+
+func writeProfile(path, kind string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup(kind).WriteTo(f, 0), f.Close())
 }
