@@ -5,11 +5,11 @@ import "encoding/binary"
 // An outgoing follows the frames that the library writes, which may come in pieces: it knows
 // where others may be put between them, and which channels they may still be on.
 type outgoing struct {
-	owed   int    // bytes of the frame under way, or of what precedes all frames
-	head   []byte // of a frame, as much as there is
-	serial uint64 // of the last channel that was opened
-	last   uint16 // that channel's number
-	open   map[uint16]uint64
+	owed   int               // bytes of the frame under way, or of what precedes all frames
+	head   []byte            // of a frame, as much as there is
+	serial uint64            // of the last channel that was opened
+	last   uint16            // that channel's number
+	open   map[uint16]uint64 // serial numbers of the channels that are
 }
 
 // protocolHeader is what a client begins with: "AMQP" and a version.

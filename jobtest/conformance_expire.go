@@ -1,6 +1,7 @@
 package jobtest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -122,7 +123,10 @@ func unusedQueue(c *trial, queueType string) {
 	i.ended()
 	began := time.Now()
 	c.eventually("the queue is gone", func() bool {
-		return errors.Is(c.b.Publish(c.Context(), c.message(q, "late")), broker.ErrUnroutable)
+		// One that is under way at this moment may have to wait for its answer.
+		ctx, cancel := context.WithTimeout(c.Context(), unused)
+		defer cancel()
+		return errors.Is(c.b.Publish(ctx, c.message(q, "late")), broker.ErrUnroutable)
 	})
 	c.notBefore("the queue's end", began, unused)
 	c.refused(c.to(x, "", "its binding is gone, too"), broker.ErrUnroutable)
