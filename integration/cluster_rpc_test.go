@@ -110,7 +110,7 @@ func TestFirstCallOfAClientAtAnotherNode(t *testing.T) {
 	urls := nodeURLs(t)
 	at := func(i int) *broker.Conn {
 		t.Helper()
-		return dialWith(t, urls[i], broker.Config{})
+		return dialNode(t, urls[i], broker.Config{})
 	}
 	server := newRPC(at(0), rpc.ServerConfig{})
 	rpc.Handle(server, increment, func(_ context.Context, n numbered) (int, error) { return n.N + 1, nil })

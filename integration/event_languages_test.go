@@ -10,8 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/errandq/errand/broker"
 	"github.com/errandq/errand/codec"
 	"github.com/errandq/errand/event"
+	"github.com/errandq/errand/producer"
 )
 
 // A tutorial is one of RabbitMQ's about exchanges, with our topic on its exchange.
@@ -116,7 +118,8 @@ func TestEventsToOtherLanguages(t *testing.T) {
 			t.Run(l.name+"/"+string(x.routing), func(t *testing.T) {
 				t.Parallel()
 				url, exchange := rabbit.URL(t), "logs_"+string(x.routing)
-				p := newProducer(t, url)
+				// At the program's node, which knows of its bindings when it says that it waits.
+				p := producer.New(dialNode(t, url, broker.Config{}), producer.Config{})
 				// An event before anybody listens makes the exchange, which is then theirs to find.
 				publish(t, p, x.topic(), []byte("unheard"), event.Key("early"))
 				lines := l.subscribe(t, url, exchange, string(x.routing), len(x.want), x.keys)

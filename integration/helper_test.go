@@ -30,11 +30,17 @@ func dial(t *testing.T, url string) *broker.Conn {
 
 func dialWith(t *testing.T, url string, cfg broker.Config) *broker.Conn {
 	t.Helper()
+	return dialNode(t, rabbit.everywhere(url), cfg)
+}
+
+// dialNode is dialWith at the node of url alone.
+func dialNode(t *testing.T, url string, cfg broker.Config) *broker.Conn {
+	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = quiet
 	}
 	cfg.Name = t.Name()
-	conn, err := broker.Dial(t.Context(), rabbit.everywhere(url), cfg)
+	conn, err := broker.Dial(t.Context(), url, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
