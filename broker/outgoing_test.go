@@ -11,7 +11,6 @@ import (
 
 // A followed is a frame, and the channels that are open after it.
 type followed struct {
-	end    int // where it ends in the stream
 	open   map[uint16]uint64
 	serial uint64
 	last   uint16
