@@ -92,11 +92,8 @@ func (s *session) Send(ctx context.Context, m Message) error {
 // publish writes m, and waits for room in the socket.
 func (s *session) publish(m *Message) error {
 	err := s.ch.send(m)
-	switch {
-	case err == nil || errors.Is(err, ErrInvalid):
+	if err == nil || errors.Is(err, ErrInvalid) {
 		return err
-	case err == errChannelOver:
-		return fmt.Errorf("%w: the channel is closed", ErrNotConnected)
 	}
 	return fmt.Errorf("%w: %w", ErrNotConnected, err) // nothing was written
 }

@@ -64,15 +64,14 @@ func (cs *confirms) withdraw(c *confirm) {
 func (cs *confirms) settle(tag uint64, multiple bool, state int32) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	at := cs.head
-	if tag != 0 || !multiple { // no tag: all
-		if tag < cs.first || tag-cs.first >= uint64(len(cs.list)-cs.head) {
-			return // it was settled, or never published
-		}
-		at += int(tag - cs.first)
-	} else {
-		at = len(cs.list) - 1
+	under := uint64(len(cs.list) - cs.head)
+	if tag == 0 && multiple { // all
+		tag = cs.first + under - 1
 	}
+	if tag < cs.first || tag-cs.first >= under {
+		return // it was settled, or never published
+	}
+	at := cs.head + int(tag-cs.first)
 	from := at
 	if multiple {
 		from = cs.head

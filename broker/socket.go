@@ -86,8 +86,9 @@ func (s *socket) publish(ch *rawChannel, frames, body []byte) error {
 	if s.out.open[ch.id] != ch.serial {
 		return errChannelOver
 	}
+	bodyFrames := 1 + len(body)/(ch.maxFrame-frameOverhead)
+	s.pending = slices.Grow(s.pending, len(frames)+len(body)+frameOverhead*bodyFrames)
 	s.put(frames)
-	s.pending = slices.Grow(s.pending, len(body)+frameOverhead*(1+len(body)/(ch.maxFrame-frameOverhead)))
 	s.pending = appendBody(s.pending, ch.id, body, ch.maxFrame)
 	return nil
 }
