@@ -7,26 +7,31 @@ import (
 )
 
 // acks sends the answers of one session. Jobs finish in any order, and RabbitMQ pays for
-// every ack frame it gets, so answers are collected while the last ones are being sent, and
-// what is contiguous goes out as one ack with multiple set: that halves the server's work
-// per job under load.
+// every ack frame it gets, so answers are collected, and what is contiguous goes out as one
+// ack with multiple set.
 //
-// A job that runs long must not hold back the acks of those behind it. So what has been
-// answered behind an unanswered delivery is acked one by one, after at most joinWait while
-// answers keep coming in, and at once when they come slowly.
+// While more than half of the prefetch is in use the server may be waiting for room. Then
+// answers are collected only while the last ones are being sent: that halves the server's
+// work per job under load. A job that runs long must not hold back the acks of those behind
+// it, so what has been answered behind an unanswered delivery is acked one by one, after at
+// most joinWait while answers keep coming in, and at once when they come slowly.
+//
+// Else nobody waits for an answer, and it waits itself, for at most joinWait, for others.
 type acks struct {
-	ch   ackChannel
-	wake chan struct{} // has room for one
+	ch       ackChannel
+	prefetch int
+	wake     chan struct{} // has room for one
 
 	mu         sync.Mutex
 	head, tail *Delivery // unsent, in the order of their tags
+	held       int       // the length of that list
 	behind     int       // answered ones in the list
 	closed     bool
 	idle       chan struct{} // closed when the list is empty; nil unless somebody waits
 }
 
-// joinWait is how long an answer waits for the ones before it while answers keep coming.
-const joinWait = time.Millisecond
+// joinWait is how long an answer waits at most to be joined to others.
+const joinWait = 2 * time.Millisecond
 
 // An ackChannel is what acks needs of a channel of the library.
 type ackChannel interface {
@@ -35,8 +40,8 @@ type ackChannel interface {
 	Reject(tag uint64, requeue bool) error
 }
 
-func newAcks(ch ackChannel) *acks {
-	return &acks{ch: ch, wake: make(chan struct{}, 1)}
+func newAcks(ch ackChannel, prefetch int) *acks {
+	return &acks{ch: ch, prefetch: prefetch, wake: make(chan struct{}, 1)}
 }
 
 // add enters a delivery that was just received. Tags come in order.
@@ -50,6 +55,14 @@ func (a *acks) add(d *Delivery) {
 		a.tail.next = d
 	}
 	a.tail = d
+	a.held++
+}
+
+// urgent reports whether the server may be waiting for answers.
+func (a *acks) urgent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return 2*a.held > a.prefetch
 }
 
 // Answer implements [Answerer].
@@ -78,6 +91,7 @@ func (a *acks) run(over <-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
+	waiting := false // the timer runs
 	last := time.Time{}
 	for {
 		all := false
@@ -91,6 +105,13 @@ func (a *acks) run(over <-chan struct{}) {
 			now := time.Now()
 			all = now.Sub(last) > joinWait // nothing else is coming in: don't wait for it
 			last = now
+			if !a.urgent() {
+				if !waiting {
+					timer.Reset(joinWait)
+				}
+				waiting = true
+				continue
+			}
 		case <-timer.C:
 			all = true
 		}
@@ -98,7 +119,7 @@ func (a *acks) run(over <-chan struct{}) {
 		if err != nil {
 			return // the channel is dead; the session finds out by itself
 		}
-		if left {
+		if waiting = left; left {
 			timer.Reset(joinWait)
 		} else {
 			timer.Stop()
@@ -187,6 +208,7 @@ func (a *acks) remove(d *Delivery) {
 	}
 	d.prev, d.next = nil, nil
 	a.behind--
+	a.held--
 }
 
 // empty reports whether every delivery is answered, and the answers sent.

@@ -104,6 +104,13 @@ func (s *ackServer) named(tag uint64, v Verdict) error {
 	return nil
 }
 
+// frames are those it has got.
+func (s *ackServer) frames() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.sent)
+}
+
 func (s *ackServer) isOpen(tag uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +130,7 @@ func TestAcksKeepRabbitMQsRules(t *testing.T) {
 	for seed := range uint64(500) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		server := newAckServer()
-		a := newAcks(server)
+		a := newAcks(server, 1)
 		var held []*Delivery
 		tag := uint64(0)
 		pass := func(all bool) {
@@ -188,7 +195,7 @@ func TestAcksFrames(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			server := newAckServer()
-			acks := newAcks(server)
+			acks := newAcks(server, 1)
 			for i, v := range test.verdicts {
 				if d := server.hand(acks, uint64(i+1)); v != Unanswered {
 					if err := server.answer(d, v); err != nil {
@@ -199,7 +206,7 @@ func TestAcksFrames(t *testing.T) {
 			if _, err := acks.pass(test.all); err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(server.sent); got != test.want {
+			if got := server.frames(); got != test.want {
 				t.Errorf("sent %s, want %s", got, test.want)
 			}
 		})
@@ -209,7 +216,7 @@ func TestAcksFrames(t *testing.T) {
 func TestAcksTakeOneAnswerOnly(t *testing.T) {
 	t.Parallel()
 	server := newAckServer()
-	a := newAcks(server)
+	a := newAcks(server, 1)
 	d := server.hand(a, 1)
 	if err := server.answer(d, Acked); err != nil {
 		t.Fatal(err)
@@ -235,11 +242,11 @@ func TestAcksTakeOneAnswerOnly(t *testing.T) {
 	}
 }
 
-func TestAcksOfASlowQueueGoOutAtOnce(t *testing.T) {
+func TestAcksThatTheServerMayWaitForGoOutAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newAckServer()
-		a := newAcks(server)
+		a := newAcks(server, 1)
 		over := make(chan struct{})
 		go a.run(over)
 		stuck := server.hand(a, 1)
@@ -261,11 +268,11 @@ func TestAcksOfASlowQueueGoOutAtOnce(t *testing.T) {
 	})
 }
 
-func TestAcksWaitForThoseBeforeThemAtMostAMillisecond(t *testing.T) {
+func TestAcksWaitForThoseBeforeThemAtMostJoinWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newAckServer()
-		a := newAcks(server)
+		a := newAcks(server, 1)
 		over := make(chan struct{})
 		go a.run(over)
 		time.Sleep(time.Second)
@@ -290,11 +297,52 @@ func TestAcksWaitForThoseBeforeThemAtMostAMillisecond(t *testing.T) {
 	})
 }
 
+func TestAcksThatNobodyWaitsForWaitForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newAckServer()
+		a := newAcks(server, 6)
+		over := make(chan struct{})
+		go a.run(over)
+		time.Sleep(time.Second)
+		answer := func(tag uint64) {
+			t.Helper()
+			if err := server.answer(server.hand(a, tag), Acked); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		began := time.Now()
+		answer(1)
+		time.Sleep(joinWait - 1)
+		answer(2) // which does not put off the first
+		if got := server.frames(); got != "[]" {
+			t.Errorf("sent %s before %v were over", got, joinWait)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if got, want := server.frames(), "[ack 2 true]"; got != want || time.Since(began) != joinWait {
+			t.Errorf("after %v: sent %s, want %s", time.Since(began), got, want)
+		}
+		answer(3)
+		time.Sleep(joinWait)
+		synctest.Wait()
+		answer(4)
+		answer(5)
+		answer(6)
+		answer(7) // now more than half of the prefetch is in use
+		if got, want := server.frames(), "[ack 2 true ack 3 false ack 7 true]"; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+		close(over)
+	})
+}
+
 func TestAcksEndWithTheirChannel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newAckServer()
-		a := newAcks(server)
+		a := newAcks(server, 1)
 		server.fail = errors.New("channel is closed")
 		done := make(chan struct{})
 		go func() { a.run(nil); close(done) }()
@@ -309,7 +357,7 @@ func TestAcksWhenIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := newAckServer()
-		a := newAcks(server)
+		a := newAcks(server, 1)
 		over := make(chan struct{})
 		go a.run(over)
 		d := server.hand(a, 1)
@@ -334,7 +382,7 @@ func TestAcksWhenIdle(t *testing.T) {
 func TestAcksUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := newAckServer()
-	a := newAcks(server)
+	a := newAcks(server, 1)
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() { a.run(over); close(ended) }()
 	work := make(chan *Delivery, 50)

@@ -19,7 +19,7 @@ func (n *countedAcks) Reject(uint64, bool) error     { *n++; return nil }
 func BenchmarkAcks(b *testing.B) {
 	const jobs = 100
 	var frames countedAcks
-	a := newAcks(&frames)
+	a := newAcks(&frames, 1)
 	tag := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -173,7 +173,7 @@ func TestConsumeOutlivesItsConsumer(t *testing.T) {
 	queue := topology.Topology{Queues: []topology.Queue{{Name: "pdf"}}}
 	for _, test := range tests {
 		withServer(t, func(t *testing.T, s *server, c *Conn) {
-			k := consume(t, c, Subscription{Queue: "pdf", Prefetch: 2, Topology: queue})
+			k := consume(t, c, Subscription{Queue: "pdf", Topology: queue})
 			s.deliver(t, "pdf", "1")
 			d := k.take(1)[0]
 			old := s.consumer(t, "pdf")

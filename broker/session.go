@@ -99,7 +99,7 @@ func subscribe(g *generation, sub Subscription, args amqp.Table) (*session, erro
 	if err != nil {
 		return nil, err
 	}
-	s.ch, s.acks = ch, newAcks(ch)
+	s.ch, s.acks = ch, newAcks(ch, sub.prefetch())
 	s.closes, s.cancels = ch.NotifyClose(make(chan *amqp.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 	s.answerer = s.acks
 	if sub.NoAck {
