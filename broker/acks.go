@@ -10,13 +10,15 @@ import (
 // every ack frame it gets, so answers are collected, and what is contiguous goes out as one
 // ack with multiple set.
 //
-// While more than half of the prefetch is in use the server may be waiting for room. Then
-// answers are collected only while the last ones are being sent: that halves the server's
-// work per job under load. A job that runs long must not hold back the acks of those behind
-// it, so what has been answered behind an unanswered delivery is acked one by one, after at
-// most joinWait while answers keep coming in, and at once when they come slowly.
+// While more than half of the prefetch has been handed to the consumer it may soon run out of
+// deliveries for want of answers. Then answers are collected only while the last ones are
+// being sent: that halves the server's work per job under load. A job that runs long must not
+// hold back the acks of those behind it, so what has been answered behind an unanswered
+// delivery is acked one by one, after at most joinWait while answers keep coming in, and at
+// once when they come slowly.
 //
-// Else nobody waits for an answer, and it waits itself, for at most joinWait, for others.
+// Else as many deliveries again are on their way, and an answer waits, for at most joinWait,
+// for others.
 type acks struct {
 	ch       ackChannel
 	prefetch int
@@ -24,7 +26,7 @@ type acks struct {
 
 	mu         sync.Mutex
 	head, tail *Delivery // unsent, in the order of their tags
-	held       int       // the length of that list
+	held       int       // the length of the list
 	behind     int       // answered ones in the list
 	closed     bool
 	idle       chan struct{} // closed when the list is empty; nil unless somebody waits
@@ -58,7 +60,7 @@ func (a *acks) add(d *Delivery) {
 	a.held++
 }
 
-// urgent reports whether the server may be waiting for answers.
+// urgent reports whether the consumer may run out of deliveries for want of answers.
 func (a *acks) urgent() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,17 +115,19 @@ func (a *acks) run(over <-chan struct{}) {
 				continue
 			}
 		case <-timer.C:
-			all = true
+			waiting, all = false, true
 		}
 		left, err := a.pass(all)
 		if err != nil {
 			return // the channel is dead; the session finds out by itself
 		}
-		if waiting = left; left {
-			timer.Reset(joinWait)
-		} else {
+		switch {
+		case !left:
 			timer.Stop()
+		case !waiting: // else it runs for one that has waited longer
+			timer.Reset(joinWait)
 		}
+		waiting = left
 	}
 }
 

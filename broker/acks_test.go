@@ -297,6 +297,33 @@ func TestAcksWaitForThoseBeforeThemAtMostJoinWait(t *testing.T) {
 	})
 }
 
+func TestAcksWaitFromTheFirstOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newAckServer()
+		a := newAcks(server, 1)
+		over := make(chan struct{})
+		go a.run(over)
+		var held []*Delivery
+		for tag := uint64(1); tag <= 6; tag++ {
+			held = append(held, server.hand(a, tag))
+		}
+		time.Sleep(time.Second)
+		for _, d := range held[1:] { // the first one stays unanswered
+			if err := server.answer(d, Acked); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(joinWait * 3 / 4)
+			synctest.Wait()
+		}
+		// One that comes alone goes out at once, 3 and 4 when 3 has waited, 5 and 6 when 5 has.
+		if got, want := server.frames(), "[ack 2 false ack 3 false ack 4 false ack 5 false ack 6 false]"; got != want {
+			t.Errorf("sent %s, want %s", got, want)
+		}
+		close(over)
+	})
+}
+
 func TestAcksThatNobodyWaitsForWaitForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -381,8 +408,17 @@ func TestAcksWhenIdle(t *testing.T) {
 
 func TestAcksUnderLoad(t *testing.T) {
 	t.Parallel()
+	for _, prefetch := range []int{1, 50, 1000} { // always, now and then, and never urgent
+		t.Run(fmt.Sprint("prefetch ", prefetch), func(t *testing.T) {
+			t.Parallel()
+			acksUnderLoad(t, prefetch)
+		})
+	}
+}
+
+func acksUnderLoad(t *testing.T, prefetch int) {
 	server := newAckServer()
-	a := newAcks(server, 1)
+	a := newAcks(server, prefetch)
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() { a.run(over); close(ended) }()
 	work := make(chan *Delivery, 50)
