@@ -73,7 +73,7 @@ golden: ## write the golden files anew: look at the difference before you commit
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for 30 seconds
-	@for pkg in ./job ./codec ./rpc ./examples/video/mp4; do \
+	@for pkg in ./broker ./job ./codec ./rpc ./examples/video/mp4; do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 20x $$pkg || exit 1; \
 		done; \

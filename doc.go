@@ -15,6 +15,14 @@
 //	codec     arguments that are no JSON
 //	topology  queues that somebody else has made; names and declarations as values
 //
+// Beside jobs there are
+//
+//	event     tells what has happened to everybody who asked
+//	group     a job that runs when others are done
+//	rpc       calls that wait for their answer
+//
+// and for tests jobtest, a RabbitMQ in memory, and devserver, a private real one.
+//
 // # The two sides
 //
 // Both sides share the kind:
@@ -48,6 +56,6 @@
 //
 // # What it is not
 //
-// It is no workflow engine, keeps no results, and needs no database and no plugin of
-// RabbitMQ. It runs on RabbitMQ 3.10 and later.
+// It is no workflow engine, keeps no results, and needs no plugin of RabbitMQ, and no
+// database but for group. It runs on RabbitMQ 3.10 and later.
 package errand

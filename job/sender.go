@@ -58,7 +58,7 @@ func NewSender(b Broker, ns topology.Namespace) *Sender {
 
 // Send enqueues jobs, each for its NotBefore, and waits until all are confirmed. Errors
 // about a job itself wrap [ErrInvalid], and nothing was sent then; others are those of
-// [broker.Publisher].
+// [broker.Declarer] and [broker.Publisher].
 func (s *Sender) Send(ctx context.Context, jobs ...Job) error {
 	now := time.Now()
 	out := newParcels(len(jobs))

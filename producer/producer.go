@@ -35,10 +35,11 @@ func New(b job.Broker, cfg Config) *Producer {
 // call cost one wait. It waits through outages until ctx ends.
 //
 // An invalid job (the error wraps [job.ErrInvalid], [broker.ErrInvalid] or
-// [broker.ErrTooLarge]) fails the whole call before anything is sent. Later errors are a
-// [*broker.PublishError] for each job that failed, joined; the others are enqueued. One that
-// wraps [broker.ErrUnconfirmed] leaves open whether RabbitMQ has the job; any other says
-// that it has not.
+// [broker.ErrTooLarge]) fails the whole call before anything is sent, and so does an
+// error of declaring what the jobs need. Later errors are a [*broker.PublishError] for each
+// job that failed, joined; the others are enqueued. One that wraps [broker.ErrUnconfirmed]
+// leaves open whether RabbitMQ has the job; any other says that it has not. Where something
+// was deleted meanwhile and can't be declared again, the error of that is joined to them.
 func (p *Producer) Enqueue(ctx context.Context, jobs ...job.Job) error {
 	if p.appID != "" {
 		jobs = append([]job.Job(nil), jobs...) // they are the caller's

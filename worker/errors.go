@@ -15,8 +15,8 @@ var (
 	// ErrShutdown: the worker is shutting down and its grace is over. The job goes back to its
 	// queue, with the same attempt.
 	ErrShutdown = errors.New("worker: shutting down")
-	// ErrDeliveryLost: the connection that the job came on is gone. RabbitMQ gives the job to
-	// another worker, and whatever this handler returns does not matter any more.
+	// ErrDeliveryLost: the connection or channel that the job came on, or its consumer, is gone.
+	// RabbitMQ gives the job to another worker, and whatever this handler returns does not matter any more.
 	ErrDeliveryLost = broker.ErrDeliveryLost
 )
 

@@ -26,7 +26,7 @@ const (
 	Suspected Outcome = "suspected"
 	Expired   Outcome = "expired"  // it was worthless when it came, and not run
 	Requeued  Outcome = "requeued" // it was given back unfinished
-	Lost      Outcome = "lost"     // the connection that it came by died
+	Lost      Outcome = "lost"     // what it came by ended: connection, channel or consumer
 )
 
 // A Result is the Outcome of a delivery, and why it is that.
