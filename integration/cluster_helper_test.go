@@ -24,6 +24,7 @@ import (
 type sharedServer struct {
 	*devserver.Shared
 	lists sync.Map // URL -> the URLs of all nodes, separated by commas
+	warm  sync.Once
 }
 
 // URL returns the URL of a fresh vhost on one node.
@@ -31,6 +32,7 @@ func (s *sharedServer) URL(t testing.TB) string {
 	t.Helper()
 	list := s.Shared.URL(t)
 	first, _, several := strings.Cut(list, ",")
+	s.warm.Do(func() { awaitDirectReplies(t, first) })
 	if several {
 		s.lists.Store(first, list)
 	}

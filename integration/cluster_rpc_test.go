@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,15 @@ func TestNewQueueIsUnknownAtOtherNodes(t *testing.T) {
 					return
 				}
 				declared, tries := time.Now(), 1
-				for ; !replier.takes(q); tries++ {
+				for ; ; tries++ {
+					known, err := replier.takes(q)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if known {
+						break
+					}
 					if time.Since(declared) > patience {
 						t.Errorf("queue %q is unknown after %v", q, patience)
 						return
@@ -70,8 +79,8 @@ func TestNewQueueIsUnknownAtOtherNodes(t *testing.T) {
 
 // A mandatory publishes one message after the other.
 type mandatory struct {
-	t        *testing.T
 	ch       *amqp.Channel
+	closes   <-chan *amqp.Error
 	returns  <-chan amqp.Return
 	confirms <-chan amqp.Confirmation
 }
@@ -82,7 +91,7 @@ func newMandatory(t *testing.T, url string) *mandatory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mandatory{t, ch, ch.NotifyReturn(make(chan amqp.Return, 1)), ch.NotifyPublish(make(chan amqp.Confirmation, 1))}
+	m := &mandatory{ch, ch.NotifyClose(make(chan *amqp.Error, 1)), ch.NotifyReturn(make(chan amqp.Return, 1)), ch.NotifyPublish(make(chan amqp.Confirmation, 1))}
 	if err := ch.Confirm(false); err != nil {
 		t.Fatal(err)
 	}
@@ -90,16 +99,18 @@ func newMandatory(t *testing.T, url string) *mandatory {
 }
 
 // takes publishes to a queue, and reports whether the message was not returned.
-func (m *mandatory) takes(queue string) bool {
+func (m *mandatory) takes(queue string) (bool, error) {
 	if err := m.ch.Publish("", queue, true, false, amqp.Publishing{}); err != nil {
-		m.t.Error(err)
+		return false, fmt.Errorf("%w, because of: %v", err, <-m.closes)
 	}
-	<-m.confirms // of a message that is returned, it comes after that
+	if _, open := <-m.confirms; !open { // of a message that is returned, it comes after that
+		return false, fmt.Errorf("the channel was closed: %v", <-m.closes)
+	}
 	select {
 	case <-m.returns:
-		return false
+		return false, nil
 	default:
-		return true
+		return true, nil
 	}
 }
 

@@ -278,10 +278,16 @@ func (c *trial) holds(queue string, bodies ...string) {
 // eventually waits until ok.
 func (c *trial) eventually(what string, ok func() bool) {
 	c.Helper()
-	deadline := time.Now().Add(trialPatience)
+	c.within(trialPatience, what, ok)
+}
+
+// within waits until ok, for as long as patience.
+func (c *trial) within(patience time.Duration, what string, ok func() bool) {
+	c.Helper()
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			c.Fatalf("%v have passed without: %s", trialPatience, what)
+			c.Fatalf("%v have passed without: %s", patience, what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
