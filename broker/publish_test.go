@@ -131,6 +131,7 @@ func TestLostMessages(t *testing.T) {
 	}{
 		{"connection died", []error{errCut, errCut, errCut, errCut}, 4, 0, nil},
 		{"library's own word for it", []error{&amqp.Error{Code: amqp.FrameError}}, 1, 0, nil},
+		{"4.3 knows where to route it, and not yet the queue", []error{fromServer(amqp.ResourceError), fromServer(amqp.ResourceError), fromServer(amqp.ResourceError)}, 3, 0, nil},
 		{"channel closed over one of several", []error{fromServer(amqp.NotFound)}, 0, 1, nil},
 		{"protocol error, twice", []error{fromServer(amqp.SyntaxError), fromServer(amqp.FrameError)}, 2, 0, nil},
 		{"protocol error after cuts that were no fault of it", []error{errCut, errCut, errCut, fromServer(amqp.SyntaxError)}, 4, 0, nil},

@@ -34,11 +34,16 @@ func TestNewQueueIsUnknownAtOtherNodes(t *testing.T) {
 	const pairs, queues, patience = 6, 100, 10 * time.Second
 	urls := nodeURLs(t)
 	var mu sync.Mutex
-	unknown, slowest := 0, time.Duration(0)
+	unknown, refused, slowest := 0, 0, time.Duration(0)
 	var wg sync.WaitGroup
 	for i := range pairs {
 		declarer, replier := dialRaw(t, urls[i%3]), newMandatory(t, urls[(i+1)%3])
 		wg.Go(func() {
+			defer func() {
+				mu.Lock()
+				refused += replier.refused
+				mu.Unlock()
+			}()
 			for range queues {
 				q := ""
 				if err := declarer.on(func(ch *amqp.Channel) error {
@@ -74,37 +79,57 @@ func TestNewQueueIsUnknownAtOtherNodes(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("%d of %d new queues were unknown at another node at first, for %v at most", unknown, pairs*queues, slowest.Round(time.Millisecond))
+	t.Logf("%d of %d new queues were unknown at another node at first, for %v at most; for %d of the messages it closed the connection", unknown, pairs*queues, slowest.Round(time.Millisecond), refused)
 }
 
 // A mandatory publishes one message after the other.
 type mandatory struct {
+	t        *testing.T
+	url      string
 	ch       *amqp.Channel
 	closes   <-chan *amqp.Error
 	returns  <-chan amqp.Return
 	confirms <-chan amqp.Confirmation
+	refused  int // times that the server closed the connection instead of returning the message
 }
 
 func newMandatory(t *testing.T, url string) *mandatory {
 	t.Helper()
-	ch, err := dialRaw(t, url).conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mandatory{ch, ch.NotifyClose(make(chan *amqp.Error, 1)), ch.NotifyReturn(make(chan amqp.Return, 1)), ch.NotifyPublish(make(chan amqp.Confirmation, 1))}
-	if err := ch.Confirm(false); err != nil {
+	m := &mandatory{t: t, url: url}
+	if err := m.open(); err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// takes publishes to a queue, and reports whether the message was not returned.
+// open connects until the test ends.
+func (m *mandatory) open() error {
+	conn, err := amqp.Dial(m.url)
+	if err != nil {
+		return err
+	}
+	m.t.Cleanup(func() { _ = conn.Close() }) // the server may have done it
+	if m.ch, err = conn.Channel(); err != nil {
+		return err
+	}
+	m.closes = m.ch.NotifyClose(make(chan *amqp.Error, 1))
+	m.returns = m.ch.NotifyReturn(make(chan amqp.Return, 1))
+	m.confirms = m.ch.NotifyPublish(make(chan amqp.Confirmation, 1))
+	return m.ch.Confirm(false)
+}
+
+// takes publishes to a queue, and reports whether it was there.
 func (m *mandatory) takes(queue string) (bool, error) {
 	if err := m.ch.Publish("", queue, true, false, amqp.Publishing{}); err != nil {
-		return false, fmt.Errorf("%w, because of: %v", err, <-m.closes)
+		return false, err
 	}
 	if _, open := <-m.confirms; !open { // of a message that is returned, it comes after that
-		return false, fmt.Errorf("the channel was closed: %v", <-m.closes)
+		err := <-m.closes
+		if err == nil || err.Code != amqp.ResourceError {
+			return false, fmt.Errorf("the server has closed: %w", err)
+		}
+		m.refused++ // the node knows where to route it, and not yet the queue
+		return false, m.open()
 	}
 	select {
 	case <-m.returns:
