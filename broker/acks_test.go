@@ -341,12 +341,12 @@ func TestAcksThatNobodyWaitsForWaitForOthers(t *testing.T) {
 		}
 		began := time.Now()
 		answer(1)
-		time.Sleep(joinWait - 1)
+		time.Sleep(joinWait - time.Nanosecond)
 		answer(2) // which does not put off the first
 		if got := server.frames(); got != "[]" {
 			t.Errorf("sent %s before %v were over", got, joinWait)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if got, want := server.frames(), "[ack 2 true]"; got != want || time.Since(began) != joinWait {
 			t.Errorf("after %v: sent %s, want %s", time.Since(began), got, want)
