@@ -96,7 +96,7 @@ func (a *acks) run(over <-chan struct{}) {
 	waiting := false // the timer runs
 	last := time.Time{}
 	for {
-		all := false
+		all, hold := false, false
 		select {
 		case <-over:
 			return
@@ -107,19 +107,16 @@ func (a *acks) run(over <-chan struct{}) {
 			now := time.Now()
 			all = now.Sub(last) > joinWait // nothing else is coming in: don't wait for it
 			last = now
-			if !a.urgent() {
-				if !waiting {
-					timer.Reset(joinWait)
-				}
-				waiting = true
-				continue
-			}
+			hold = !a.urgent()
 		case <-timer.C:
 			waiting, all = false, true
 		}
-		left, err := a.pass(all)
-		if err != nil {
-			return // the channel is dead; the session finds out by itself
+		left := true
+		if !hold {
+			var err error
+			if left, err = a.pass(all); err != nil {
+				return // the channel is dead; the session finds out by itself
+			}
 		}
 		switch {
 		case !left:

@@ -242,13 +242,22 @@ func TestAcksTakeOneAnswerOnly(t *testing.T) {
 	}
 }
 
-func TestAcksThatTheServerMayWaitForGoOutAtOnce(t *testing.T) {
-	t.Parallel()
+// withAcks runs f, in a bubble, while answers are sent to a server.
+func withAcks(t *testing.T, prefetch int, f func(t *testing.T, server *ackServer, a *acks)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := newAckServer()
-		a := newAcks(server, 1)
+		a := newAcks(server, prefetch)
 		over := make(chan struct{})
+		defer close(over)
 		go a.run(over)
+		f(t, server, a)
+	})
+}
+
+func TestAcksThatTheServerMayWaitForGoOutAtOnce(t *testing.T) {
+	t.Parallel()
+	withAcks(t, 1, func(t *testing.T, server *ackServer, a *acks) {
 		stuck := server.hand(a, 1)
 		began := time.Now()
 		for tag := uint64(2); tag < 5; tag++ {
@@ -264,17 +273,12 @@ func TestAcksThatTheServerMayWaitForGoOutAtOnce(t *testing.T) {
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("that took %v, want nobody to have waited", took)
 		}
-		close(over)
 	})
 }
 
 func TestAcksWaitForThoseBeforeThemAtMostJoinWait(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newAckServer()
-		a := newAcks(server, 1)
-		over := make(chan struct{})
-		go a.run(over)
+	withAcks(t, 1, func(t *testing.T, server *ackServer, a *acks) {
 		time.Sleep(time.Second)
 		first, second, stuck, fourth := server.hand(a, 1), server.hand(a, 2), server.hand(a, 3), server.hand(a, 4)
 		if err := server.answer(first, Acked); err != nil { // goes out: nothing came before it
@@ -293,17 +297,12 @@ func TestAcksWaitForThoseBeforeThemAtMostJoinWait(t *testing.T) {
 		if server.isOpen(4) || !server.isOpen(stuck.tag) {
 			t.Errorf("after %v tag 4 is open, or tag %d is not", joinWait, stuck.tag)
 		}
-		close(over)
 	})
 }
 
 func TestAcksWaitFromTheFirstOn(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newAckServer()
-		a := newAcks(server, 1)
-		over := make(chan struct{})
-		go a.run(over)
+	withAcks(t, 1, func(t *testing.T, server *ackServer, a *acks) {
 		var held []*Delivery
 		for tag := uint64(1); tag <= 6; tag++ {
 			held = append(held, server.hand(a, tag))
@@ -320,17 +319,12 @@ func TestAcksWaitFromTheFirstOn(t *testing.T) {
 		if got, want := server.frames(), "[ack 2 false ack 3 false ack 4 false ack 5 false ack 6 false]"; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
-		close(over)
 	})
 }
 
 func TestAcksThatNobodyWaitsForWaitForOthers(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newAckServer()
-		a := newAcks(server, 6)
-		over := make(chan struct{})
-		go a.run(over)
+	withAcks(t, 6, func(t *testing.T, server *ackServer, a *acks) {
 		time.Sleep(time.Second)
 		answer := func(tag uint64) {
 			t.Helper()
@@ -361,7 +355,6 @@ func TestAcksThatNobodyWaitsForWaitForOthers(t *testing.T) {
 		if got, want := server.frames(), "[ack 2 true ack 3 false ack 7 true]"; got != want {
 			t.Errorf("sent %s, want %s", got, want)
 		}
-		close(over)
 	})
 }
 
@@ -382,11 +375,7 @@ func TestAcksEndWithTheirChannel(t *testing.T) {
 
 func TestAcksWhenIdle(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		server := newAckServer()
-		a := newAcks(server, 1)
-		over := make(chan struct{})
-		go a.run(over)
+	withAcks(t, 1, func(t *testing.T, server *ackServer, a *acks) {
 		d := server.hand(a, 1)
 		idle := a.whenIdle()
 		time.Sleep(time.Hour)
@@ -402,7 +391,6 @@ func TestAcksWhenIdle(t *testing.T) {
 		if server.isOpen(d.tag) {
 			t.Error("idle before the answer was sent")
 		}
-		close(over)
 	})
 }
 

@@ -60,7 +60,8 @@ func (d *Delivery) Context() context.Context { return d.ctx }
 
 // Ack tells the server that the message is done with. It returns when the answer is
 // recorded; answers that are recorded together are sent together. A message whose answer
-// did not reach the server before the connection, the channel or the consumer ended comes again.
+// did not reach the server before the connection, the channel or the consumer ended comes
+// again.
 //
 // The error is [ErrDeliveryLost] or [ErrAnswered], and then nothing was sent.
 func (d *Delivery) Ack() error { return d.answerer.Answer(d, Acked) }

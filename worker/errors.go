@@ -16,7 +16,8 @@ var (
 	// queue, with the same attempt.
 	ErrShutdown = errors.New("worker: shutting down")
 	// ErrDeliveryLost: the connection or channel that the job came on, or its consumer, is gone.
-	// RabbitMQ gives the job to another worker, and whatever this handler returns does not matter any more.
+	// RabbitMQ gives the job to another worker, and whatever this handler returns does not
+	// matter any more.
 	ErrDeliveryLost = broker.ErrDeliveryLost
 )
 

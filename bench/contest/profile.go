@@ -17,8 +17,8 @@ const (
 )
 
 // profile writes what the process does until stop to the directory that the assignment names:
-// WORK.CONTENDER.cpu and the same with .allocs, .block and .mutex, for go tool pprof, with .callee behind the
-// contender where the process answers calls. Later rounds overwrite them.
+// WORK.CONTENDER.cpu and the same with .allocs, .block and .mutex, for go tool pprof, with
+// .callee behind the contender where the process answers calls. Later rounds overwrite them.
 func profile(a assignment) (stop func() error, err error) {
 	if a.Profiles == "" {
 		return func() error { return nil }, nil
