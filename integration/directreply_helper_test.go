@@ -64,11 +64,5 @@ func directAddress(t testing.TB, conn *amqp.Connection) (<-chan amqp.Delivery, s
 	if err := ch.Publish("", q.Name, true, false, amqp.Publishing{ReplyTo: directReplyTo}); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case request := <-requests:
-		return replies, request.ReplyTo
-	case <-time.After(patience):
-		t.Fatalf("no request has come for %v", patience)
-		return nil, ""
-	}
+	return replies, receive(t, "the request", requests).ReplyTo
 }

@@ -100,7 +100,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // receive returns the next value of c.
-func receive[T any](t *testing.T, what string, c <-chan T) T {
+func receive[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:

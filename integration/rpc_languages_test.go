@@ -16,10 +16,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-const (
-	rpcQueue = "rpc_queue"
-	directly = "amq.rabbitmq.reply-to"
-)
+const rpcQueue = "rpc_queue"
 
 // fib is the method of the sixth RabbitMQ tutorial. Nobody there knows its name.
 var fib = rpc.Define[int, int]("fib", rpc.Queue(rpcQueue))
@@ -189,7 +186,7 @@ func serveRaw(t *testing.T, url string) {
 func TestForeignCallers(t *testing.T) {
 	t.Parallel()
 	for _, p := range peers() {
-		for name, replyTo := range map[string]string{"queue": "", "direct": directly} {
+		for name, replyTo := range map[string]string{"queue": "", "direct": directReplyTo} {
 			t.Run(p.name+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				url := rabbit.URL(t)

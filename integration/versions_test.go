@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -108,27 +107,12 @@ func TestDirectRepliesAreReturned(t *testing.T) {
 	t.Parallel()
 	url := rabbit.URL(t)
 	version := versionOf(dial(t, url))
-	const direct = "amq.rabbitmq.reply-to"
-	dialRaw(t, url).must(func(ch *amqp.Channel) error {
-		replies, err := ch.Consume(direct, "", true, false, false, false, nil)
-		if err != nil {
-			return err
-		}
-		q, err := ch.QueueDeclare("", false, true, true, false, nil)
-		if err != nil {
-			return err
-		}
-		if err := ch.Publish("", q.Name, true, false, amqp.Publishing{ReplyTo: direct}); err != nil {
-			return err
-		}
-		requests, err := ch.Consume(q.Name, "", true, false, false, false, nil)
-		if err != nil {
-			return err
-		}
-		to := receive(t, "the request", requests).ReplyTo
-		if !strings.HasPrefix(to, direct+".") {
-			return fmt.Errorf("got reply-to %q", to)
-		}
+	r := dialRaw(t, url)
+	replies, to := directAddress(t, r.conn)
+	if !strings.HasPrefix(to, directReplyTo+".") {
+		t.Fatalf("got reply-to %q", to)
+	}
+	r.must(func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {
 			return err
 		}
