@@ -30,6 +30,9 @@ func profile(a assignment) (stop func() error, err error) {
 	runtime.MemProfileRate = allocRate
 	runtime.SetBlockProfileRate(blockRate)
 	runtime.SetMutexProfileFraction(mutexEvery)
+	if err := os.MkdirAll(a.Profiles, 0o755); err != nil {
+		return nil, err
+	}
 	cpu, err := os.Create(filepath.Join(a.Profiles, name+".cpu"))
 	if err != nil {
 		return nil, err
