@@ -29,10 +29,12 @@ type pool struct {
 	crew     *crew.Crew[*run]
 	log      *slog.Logger
 
-	mu     sync.Mutex
-	runs   map[*run]struct{} // that are not over
-	active sync.WaitGroup    // one for each of runs
-	stuck  atomic.Int64      // abandoned handlers that have not returned
+	mu        sync.Mutex
+	runs      map[*run]struct{} // that are not over
+	lookTimer *time.Timer       // calls look; nil until it is needed
+	nextLook  time.Time         // when; zero: it does not
+	active    sync.WaitGroup    // one for each of runs
+	stuck     atomic.Int64      // abandoned handlers that have not returned
 }
 
 func newPool(w *Worker, queue string, options []topology.Option) *pool {
@@ -88,6 +90,7 @@ func (p *pool) run(ctx context.Context, drain <-chan struct{}, fail func()) erro
 	}
 	left := p.leave(ctx, patience)
 	p.crew.End() // nothing is delivered any more
+	p.endWatch()
 	if left == 0 {
 		p.crew.Wait()
 	} else if err == nil {

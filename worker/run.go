@@ -19,6 +19,8 @@ type run struct {
 	delivery *broker.Delivery
 	job      job.Job
 	reg      *registration
+	began    time.Time // when it was taken up
+	due      time.Time // when its handler is given up, zero if never; guarded by pool.mu
 
 	result   *atomic.Pointer[Result] // nil unless somebody wants to know
 	handling atomic.Bool             // the handler was called: job and reg don't change any more
@@ -79,8 +81,8 @@ func (r *run) accept() bool {
 		r.putAside(job.Malformed, err)
 		return false
 	}
-	now := time.Now()
-	if r.job.Expired(now) {
+	r.began = time.Now()
+	if r.job.Expired(r.began) {
 		r.became(Expired, nil)
 		p.log.Info("job expired", "kind", r.job.Kind, "job", r.job.ID, "expired", r.job.ExpiresAt)
 		r.ack()
@@ -94,7 +96,7 @@ func (r *run) accept() bool {
 	if r.suspect() {
 		return false
 	}
-	if wait := r.job.NotBefore.Sub(now); wait > 0 && topology.HasRetries(p.options...) {
+	if wait := r.job.NotBefore.Sub(r.began); wait > 0 && topology.HasRetries(p.options...) {
 		r.again(wait, r.job) // its delay is longer than one trip through the ladder
 		return false
 	}
@@ -103,13 +105,14 @@ func (r *run) accept() bool {
 
 // call runs the handler with its context, and turns a panic and a timeout into errors.
 func (r *run) call() (err error) {
-	ctx := context.WithValue(r.delivery.Context(), jobKey{}, &r.job)
+	var ctx context.Context
 	if r.reg.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, r.reg.timeout, ErrTimeout)
-		defer cancel()
-		timer := time.AfterFunc(r.reg.patience(r.pool.w.cfg.Grace), r.abandon)
-		defer timer.Stop()
+		timed := &jobContext{parent: r.delivery.Context(), deadline: r.began.Add(r.reg.timeout), job: &r.job}
+		defer timed.end()
+		r.pool.watch(r)
+		ctx = timed
+	} else {
+		ctx = context.WithValue(r.delivery.Context(), jobKey{}, &r.job)
 	}
 	defer func() {
 		// A nil value is no panic but runtime.Goexit, or nothing at all.
@@ -137,20 +140,4 @@ func sound(err error) (safe error) {
 		_ = errors.Is(err, errExited) // calls what there is of Unwrap and Is
 	}
 	return err
-}
-
-// abandon gives up on a handler that ignores that its context is done: its job is answered
-// as failed, and nobody waits for it any more. It keeps its slot.
-func (r *run) abandon() {
-	if !r.settled.CompareAndSwap(false, true) {
-		return
-	}
-	p := r.pool
-	p.w.stats.abandoned.Add(1)
-	p.log.Error("handler ignores that its context is done, and is given up", "kind", r.job.Kind, "job", r.job.ID)
-	r.settle(ErrAbandoned)
-	p.stuck.Add(1)
-	if !p.over(r) {
-		p.stuck.Add(-1) // it came back at this very moment
-	}
 }

@@ -176,6 +176,53 @@ func TestAbandonedHandlerIsAnsweredAndKeepsItsSlot(t *testing.T) {
 	})
 }
 
+// All handlers of a queue are watched by one timer.
+func TestEachHandlerIsGivenUpAtItsOwnTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := watch(t)
+		f.alone = true
+		w := worker.New(f, worker.Config{Logger: quiet, Timeout: 10 * time.Second, Grace: 5 * time.Second})
+		deaf := make(chan struct{})
+		stuck := func(context.Context, args) error { <-deaf; return nil }
+		worker.Handle(w, render, stuck)
+		worker.Handle(w, thumbnail, stuck, worker.Timeout(2*time.Second))
+		endless := job.Define[args]("endless", job.Queue("pdf"))
+		worker.Handle(w, endless, stuck, worker.Timeout(-1)) // never given up
+		stop := start(t, w)
+		began := time.Now()
+		at := func(seconds time.Duration) { time.Sleep(time.Until(began.Add(seconds * time.Second))) }
+		put := func(id string) { f.put("pdf", thumbnail.New(args{}, job.ID(id)).Message()) }
+
+		f.put("pdf", message("first, and longest"), endless.New(args{}).Message())
+		at(1)
+		put("second")
+		at(3)
+		put("third")
+		at(60) // the timer had nothing to wait for
+		put("fourth")
+		at(120)
+
+		var given []time.Duration
+		for _, e := range f.entries() {
+			if e.what == "ack" {
+				given = append(given, e.at)
+			}
+		}
+		if want := []time.Duration{8 * time.Second, 10 * time.Second, 15 * time.Second, 67 * time.Second}; !slices.Equal(given, want) {
+			t.Errorf("handlers were given up after %v, want %v", given, want)
+		}
+		if n := w.Stats().Abandoned; n != 4 {
+			t.Errorf("%d handlers count as given up, want 4", n)
+		}
+		close(deaf)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRunTellsOfHandlersThatItLeavesRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
