@@ -38,6 +38,17 @@ image() {
 	image=${image#* }
 }
 
+# failures LOG prints what the failed tests said in an output of go test -v: the first lines of each.
+failures() {
+	awk '
+		/^=== / { test = $3; next }
+		/^ *--- FAIL: / { failed[++n] = $3; next }
+		/^(FAIL|panic:)/ { print }
+		/^    ([a-z_0-9]+\.go:[0-9]+: |    )/ && lines[test]++ < 20 { said[test] = said[test] $0 "\n" }
+		END { for (i = 1; i <= n; i++) printf "--- FAIL: %s\n%s", failed[i], said[failed[i]] }
+	' "$1" | cut -c1-1000 | head -n 80
+}
+
 # suite NAME [VARIABLE=VALUE]... runs the tests in that environment.
 suite() {
 	name=$1
@@ -53,7 +64,7 @@ suite() {
 	# shellcheck disable=SC2086 # a list of packages
 	env "$@" "$go" test -race -count=1 -timeout 20m -p 1 -parallel "$parallel" -v $packages >"$logs/$name.log" 2>&1 || result=FAILED
 	sed -n 's/.*INFO rabbitmq is ready how="\(RabbitMQ [^"]*\)".*/matrix:   \1/p' "$logs/$name.log" | sort -u | head -n 2
-	[ "$result" = ok ] || grep -E '^( *--- FAIL|FAIL|panic:)|_test.go:[0-9]+: .*(want|have passed)' "$logs/$name.log" | head -n 40
+	[ "$result" = ok ] || failures "$logs/$name.log"
 	table="$table$name integration $result $(($(date +%s) - began))
 "
 }
