@@ -2,6 +2,7 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,11 @@ func TestContextThatIsAskedLate(t *testing.T) {
 			called := make(chan struct{})
 			context.AfterFunc(ctx, func() { close(called) })
 			<-called
+		}},
+		{"printed", func(t *testing.T, ctx context.Context) {
+			if got := fmt.Sprint(ctx); !strings.Contains(got, "WithDeadline") || !strings.Contains(got, "[1s]") {
+				t.Errorf("printed as %q, want as one with a deadline in 1s", got)
+			}
 		}},
 		{"cause", func(t *testing.T, ctx context.Context) {
 			if err := context.Cause(ctx); err != nil {
