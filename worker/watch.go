@@ -38,12 +38,12 @@ func (p *pool) look() {
 		case r.due.After(now):
 			p.lookBy(r.due)
 		default:
-			go r.abandon() // each by itself, because an answer may wait for the server; p.active waits for it
+			go r.abandon() // its answer may wait for the server; leave waits for that
 		}
 	}
 }
 
-// endWatch stops the timer: no handler is left.
+// endWatch stops the timer, when no run is left: handlers that still go on are given up already.
 func (p *pool) endWatch() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
