@@ -71,16 +71,17 @@ func (t *tags) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(t))
 }
 
-// createVhost makes a vhost and a user of that name. It says nothing of a default queue
-// type, so that the server's own default holds.
+// createVhost makes a vhost and a user of that name.
 func (m *management) createVhost(ctx context.Context, name, password string) error {
 	type object = map[string]string
 	all := object{"configure": ".*", "write": ".*", "read": ".*"}
+	if err := m.putVhost(ctx, name); err != nil {
+		return err
+	}
 	for _, put := range []struct {
 		path string
 		body object
 	}{
-		{"/api/vhosts/" + name, object{"description": "made by errand's devserver"}},
 		{"/api/users/" + name, object{"password": password, "tags": "administrator"}},
 		{"/api/permissions/" + name + "/" + name, all},
 		// The server's own user too, so that its pages show what is in the vhost.
@@ -91,6 +92,30 @@ func (m *management) createVhost(ctx context.Context, name, password string) err
 		}
 	}
 	return nil
+}
+
+// vhostTries is how often a vhost is made, if the server fails at it.
+const vhostTries = 5
+
+// putVhost makes a vhost. It says nothing of a default queue type, so that the server's own
+// default holds.
+//
+// A cluster of RabbitMQ 4.3 fails at it once in some thousand times, with no_such_vhost of the new
+// vhost itself: the node that makes it tells the others to start it, and one has not heard of it
+// yet. What is then there of it is deleted, and it is made again.
+func (m *management) putVhost(ctx context.Context, name string) (err error) {
+	path := "/api/vhosts/" + name
+	body := map[string]string{"description": "made by errand's devserver"}
+	for range vhostTries {
+		err = m.call(ctx, http.MethodPut, path, nil, body, nil)
+		if !errors.Is(err, errInternal) {
+			return err
+		}
+		if remains := m.call(ctx, http.MethodDelete, path, nil, nil, nil); remains != nil && !errors.Is(remains, errNotFound) {
+			return errors.Join(err, remains)
+		}
+	}
+	return err
 }
 
 // nodes is how many nodes of the cluster run, as this one sees it.
@@ -174,8 +199,12 @@ func (m *management) closeConnectionsOf(ctx context.Context, user, reason string
 	return len(open), m.call(ctx, http.MethodDelete, path, http.Header{"X-Reason": {reason}}, nil, nil)
 }
 
-// errInternal is wrapped by the error of a call at which the server has failed.
-var errInternal = errors.New("500 Internal Server Error")
+// Wrapped by the error of a call at which the server has failed, and of one about an object that
+// it does not have.
+var (
+	errInternal = errors.New("500 Internal Server Error")
+	errNotFound = errors.New("404 Not Found")
+)
 
 func (m *management) call(ctx context.Context, method, path string, header http.Header, in, out any) error {
 	if err := m.do(ctx, method, path, header, in, out); err != nil {
@@ -214,6 +243,8 @@ func (m *management) do(ctx context.Context, method, path string, header http.He
 	switch {
 	case resp.StatusCode == http.StatusInternalServerError:
 		return fmt.Errorf("%w: %s", errInternal, bytes.TrimSpace(answer))
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%w: %s", errNotFound, bytes.TrimSpace(answer))
 	case resp.StatusCode >= 300:
 		return fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(answer))
 	case err != nil:
