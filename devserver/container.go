@@ -97,7 +97,7 @@ func (c *containerNode) run(ctx context.Context, image string, conf settings, lo
 	if err != nil {
 		return "", errors.Join(err, excerpt(c.tether.log.String()))
 	}
-	return version, nil
+	return version, c.goDirect(ctx, conf)
 }
 
 // create creates the container, attaches to it and starts it. What exists after an error
