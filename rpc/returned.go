@@ -41,13 +41,14 @@ func (p *pool) returned(ch broker.Channel, m broker.Message) {
 	}
 	m.Headers[headerAgain] = again + 1
 	p.resenders.Go(func() {
-		defer func() { <-p.returns }()
 		timer := time.NewTimer(pauseBefore(again))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
+			<-p.returns // before it may come back, and need one again
 			_ = ch.Send(ch.Context(), m) // that fails with the channel, or a server that stays blocked
 		case <-ch.Context().Done():
+			<-p.returns
 		}
 	})
 }
