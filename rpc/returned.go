@@ -45,7 +45,7 @@ func (p *pool) returned(ch broker.Channel, m broker.Message) {
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			<-p.returns // before it may come back, and need one again
+			<-p.returns                  // before it may come back, and need one again
 			_ = ch.Send(ch.Context(), m) // that fails with the channel, or a server that stays blocked
 		case <-ch.Context().Done():
 			<-p.returns
