@@ -31,6 +31,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		deadline, _ := ctx.Deadline()
+		began := time.Now()
 		answers := make(chan error, 1)
 		go func() {
 			got, err := increment.Call(ctx, c, numbered{1})
@@ -40,14 +41,15 @@ func TestRequestOnTheWire(t *testing.T) {
 			answers <- err
 		}()
 		d := receive(t, "the request", requests)
-		if ms, err := strconv.ParseInt(d.Expiration, 10, 64); err != nil || ms > timeout.Milliseconds() || ms < timeout.Milliseconds()/2 {
-			t.Errorf("got expiration %q, want not quite %d", d.Expiration, timeout.Milliseconds())
+		if since := d.Timestamp.Sub(began); since <= -time.Second || since > prompt {
+			t.Errorf("got timestamp %v, want the second of %v", d.Timestamp, began)
 		}
-		if got := d.Headers["errand-deadline"]; got != deadline.UnixMilli() {
-			t.Errorf("got deadline %v, want %d", got, deadline.UnixMilli())
+		ms, err := strconv.ParseInt(d.Expiration, 10, 64)
+		if got := d.Timestamp.UnixMilli() + ms; err != nil || got != deadline.UnixMilli() {
+			t.Errorf("got timestamp %v and expiration %q, want their sum to be %v", d.Timestamp, d.Expiration, deadline)
 		}
-		if len(d.Headers) != 1 {
-			t.Errorf("got headers %v, want the deadline and nothing else", d.Headers)
+		if d.AppId != "errand" || len(d.Headers) > 0 {
+			t.Errorf("got app_id %q and headers %v, want errand and none", d.AppId, d.Headers)
 		}
 		if d.Type != "increment" || d.ContentType != "application/json" || string(d.Body) != `{"N":1}` {
 			t.Errorf("got type %q, content type %q and body %s", d.Type, d.ContentType, d.Body)

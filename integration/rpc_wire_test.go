@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,14 +169,17 @@ func TestForgedReplyTo(t *testing.T) {
 	r := dialRaw(t, url)
 	r.awaitConsumer("increment")
 	forged := []string{"victim", "", topology.DeadQueue("victim"), "increment", "amq.gen", "amq.rabbitmq.reply-tox", "errand.reply"}
-	deadline := amqp.Table{"errand-deadline": time.Now().Add(time.Hour).UnixMilli()}
-	told := amqp.Table{"errand-deadline": deadline["errand-deadline"], "errand-control": "victim", "errand-credit": int64(9)}
 	for _, to := range forged {
-		for _, headers := range []amqp.Table{nil, deadline, told} {
-			r.send("increment",
-				amqp.Publishing{Type: "increment", ReplyTo: to, CorrelationId: "1", Headers: headers, Body: []byte(`{"N":0}`)},
-				amqp.Publishing{Type: "no such method", ReplyTo: to, CorrelationId: "2", Headers: headers, Body: []byte(`{"N":1}`)},
-				amqp.Publishing{Type: "increment", ReplyTo: to, CorrelationId: "3", Headers: headers, Body: []byte(`what?`)})
+		for _, m := range []amqp.Publishing{
+			{},
+			{AppId: "errand", Expiration: "3600000", Timestamp: time.Now()},
+			{AppId: "errand", Expiration: "3600000", Headers: amqp.Table{"errand-control": "victim", "errand-credit": int64(9)}},
+		} {
+			m.ReplyTo = to
+			for id, says := range []struct{ method, body string }{{"increment", `{"N":0}`}, {"no such method", `{"N":1}`}, {"increment", "what?"}} {
+				m.CorrelationId, m.Type, m.Body = strconv.Itoa(id), says.method, []byte(says.body)
+				r.send("increment", m)
+			}
 		}
 	}
 	c := newClient(t, conn, rpc.ClientConfig{})

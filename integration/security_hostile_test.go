@@ -25,7 +25,7 @@ import (
 var meant = []string{
 	"errand-attempt", "errand-crashes", "errand-not-before", "errand-expires-at", "errand-error", "errand-failed-at",
 	"errand-reason", "errand-exchange", "errand-key", "errand-group", "errand-group-size", "errand-group-then",
-	"errand-deadline", "errand-credit", "errand-code", "errand-reply", "errand-control", "errand-seq", "errand-unknown",
+	"errand-credit", "errand-code", "errand-reply", "errand-control", "errand-seq", "errand-unknown",
 	"x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count", "x-acquired-count", "x-match",
 	"traceparent", "", "\x00", strings.Repeat("n", 255),
 }

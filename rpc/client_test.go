@@ -99,8 +99,8 @@ func TestDeadlineTravels(t *testing.T) {
 					t.Errorf("the handler had %v, want %v", got, test.want)
 				}
 				m := f.sentTo("pdf.render")[0]
-				if got, want := m.Headers["errand-deadline"], began.Add(test.want).UnixMilli(); got != want {
-					t.Errorf("header errand-deadline is %v, want %v", got, want)
+				if m.AppID != "errand" || !m.Timestamp.Equal(began) || len(m.Headers) > 0 {
+					t.Errorf("app_id is %q, timestamp %v and headers %v, want errand, %v and none", m.AppID, m.Timestamp, m.Headers, began)
 				}
 				if m.Expiration != test.want {
 					t.Errorf("expiration is %v, want %v", m.Expiration, test.want)
@@ -388,7 +388,7 @@ func TestRequestThatCannotBeSent(t *testing.T) {
 			_, err := large.Call(ctx, c, strings.Repeat("x", fakeMaxBody))
 			return err
 		}, broker.ErrTooLarge},
-		{"a header of errand's", []rpc.Middleware{header("errand-deadline", int64(1))}, call, rpc.ErrInvalid},
+		{"a header of errand's", []rpc.Middleware{header("errand-credit", int64(1))}, call, rpc.ErrInvalid},
 		{"CC", []rpc.Middleware{header("CC", "jobs")}, call, rpc.ErrInvalid},
 		{"BCC", []rpc.Middleware{header("BCC", "jobs")}, call, rpc.ErrInvalid},
 		{"a value that AMQP has not", []rpc.Middleware{header("x", struct{}{})}, call, broker.ErrInvalid},

@@ -214,7 +214,7 @@ func TestUndecodableRequest(t *testing.T) {
 				p := f.peer(t, "")
 				for _, key := range []string{"pdf.render", "pdf.pages"} {
 					m.Key, m.ReplyTo, m.CorrelationID = key, p.Queue(), "1"
-					m.Headers = map[string]any{"errand-deadline": time.Now().Add(time.Minute).UnixMilli(), "errand-credit": int64(1)}
+					m.AppID, m.Expiration, m.Headers = "errand", time.Minute, map[string]any{"errand-credit": int64(1)}
 					p.send(t, m)
 					in := p.receive(t)
 					if got := in.Headers["errand-code"]; got != "invalid_request" {

@@ -43,14 +43,14 @@ func mayReply(name string) bool {
 // once, writes to no queue but one for replies, and goes on.
 func FuzzRequest(f *testing.F) {
 	f.Add("one", "amq.gen-x", "c", "i", "application/json", []byte(`{"n":1}`), int64(time.Second), int64(1_000_000), int64(8), int64(8), uint8(4), false)
-	f.Add("many", "amq.gen-x", "c", "i", "", []byte(`{"n":9}`), int64(0), int64(math.MaxInt64), int64(1), int64(math.MaxInt64), uint8(5), false)
-	f.Add("many", "amq.gen-x", "c", "", "", []byte(`{"n":9}`), int64(0), int64(math.MaxInt64), int64(math.MaxInt64), int64(-1), uint8(4), true)
+	f.Add("many", "amq.gen-x", "c", "i", "", []byte(`{"n":9}`), int64(time.Hour), int64(math.MaxInt64), int64(1), int64(math.MaxInt64), uint8(5), false)
+	f.Add("many", "amq.gen-x", "c", "", "", []byte(`{"n":9}`), int64(time.Hour), int64(1<<40), int64(math.MaxInt64), int64(-1), uint8(4), false)
 	f.Add("many", "amq.rabbitmq.reply-to.x", "c", "", "", []byte(`{"n":9}`), int64(time.Hour), int64(1<<60), int64(math.MinInt64), int64(math.MinInt64), uint8(0), true)
 	f.Add("", "errand.reply.x", "", "", "text/html", []byte(`{`), int64(-1), int64(math.MinInt64), int64(0), int64(0), uint8(1), false)
 	f.Add("again", "amq.gen-x", "\x00", "\xff", ";", []byte(nil), int64(1), int64(0), int64(0), int64(0), uint8(4), true)
 	f.Add("hunter2", "jobs", "c", "i", "", []byte(`{}`), int64(0), int64(0), int64(0), int64(0), uint8(3), false)
 	f.Add("panic", "amq.gen-"+strings.Repeat("x", 300), "c", "i", "", []byte(`{}`), int64(0), int64(0), int64(0), int64(0), uint8(2), false)
-	f.Fuzz(func(t *testing.T, method, replyTo, correlation, id, contentType string, body []byte, expiration, deadline, credit, taken int64, kind uint8, redelivered bool) {
+	f.Fuzz(func(t *testing.T, method, replyTo, correlation, id, contentType string, body []byte, expiration, sent, credit, taken int64, kind uint8, redelivered bool) {
 		synctest.Test(t, func(t *testing.T) {
 			fake := newFake()
 			fake.declare(replyTo)
@@ -62,9 +62,14 @@ func FuzzRequest(f *testing.F) {
 				return count(context.Background(), args{min(a.N, 50)}, send)
 			})
 			start(t, s)
+			app := "errand"
+			if kind >= 128 {
+				app = "another"
+			}
 			fake.put("q", redelivered, broker.Message{
+				AppID: app, Timestamp: time.Unix(sent, 0),
 				Type: method, ReplyTo: replyTo, CorrelationID: correlation, ID: id, ContentType: contentType, Body: body, Expiration: time.Duration(expiration),
-				Headers: map[string]any{"errand-deadline": number(deadline, kind), "errand-credit": number(credit, kind>>2)},
+				Headers: map[string]any{"errand-credit": number(credit, kind)},
 			})
 			synctest.Wait()
 			p := fake.peer(t, "")

@@ -111,7 +111,7 @@ func (r *running) accept() bool {
 		return false
 	}
 	if r.method.stream && (r.credit <= 0 || !r.known) {
-		r.fail(Errorf(InvalidRequest, "method %q replies with a stream, which needs the headers %s and %s", r.Method, headerCredit, headerDeadline))
+		r.fail(Errorf(InvalidRequest, "method %q replies with a stream, which needs the app_id %s, an expiration and the header %s", r.Method, appID, headerCredit))
 		return false
 	}
 	return true

@@ -216,21 +216,20 @@ func TestForeignCallersDeadline(t *testing.T) {
 // request's expiration says.
 func TestEarlierDeadlineCounts(t *testing.T) {
 	t.Parallel()
+	const hour = time.Hour
 	tests := []struct {
 		name       string
 		expiration time.Duration
-		header     func(now time.Time) any
+		timestamp  func(now time.Time) time.Time
 		want       time.Duration // negative: it is not run
 	}{
-		{"clock ahead", 3 * time.Second, func(now time.Time) any { return now.Add(time.Hour).UnixMilli() }, 3 * time.Second},
-		{"clock behind", time.Hour, func(now time.Time) any { return now.Add(3 * time.Second).UnixMilli() }, 3 * time.Second},
-		{"in the past", time.Hour, func(now time.Time) any { return now.UnixMilli() }, -1},
-		{"before 1970", time.Hour, func(time.Time) any { return int64(-1 << 63) }, -1},
-		{"never", 3 * time.Second, func(time.Time) any { return int64(1<<63 - 1) }, 3 * time.Second},
-		{"no expiration", 0, func(now time.Time) any { return now.Add(20 * time.Minute).UnixMilli() }, 20 * time.Minute},
-		{"longer than RabbitMQ lets a delivery stay", time.Hour, func(now time.Time) any { return now.Add(time.Hour).UnixMilli() }, 25 * time.Minute},
-		{"text", 3 * time.Second, func(time.Time) any { return "soon" }, 3 * time.Second},
-		{"32 bits", time.Hour, func(time.Time) any { return int32(5) }, -1},
+		{"sent now", 3 * time.Second, func(now time.Time) time.Time { return now }, 3 * time.Second},
+		{"clock ahead", 3 * time.Second, func(now time.Time) time.Time { return now.Add(hour) }, 3 * time.Second},
+		{"waited, or clock behind", 10 * time.Second, func(now time.Time) time.Time { return now.Add(-4 * time.Second) }, 6 * time.Second},
+		{"in the past", 10 * time.Second, func(now time.Time) time.Time { return now.Add(-10 * time.Second) }, -1},
+		{"before 1970", hour, func(time.Time) time.Time { return time.Unix(-1<<40, 0) }, -1},
+		{"no timestamp", 3 * time.Second, func(time.Time) time.Time { return time.Time{} }, 3 * time.Second},
+		{"longer than RabbitMQ lets a delivery stay", hour, func(now time.Time) time.Time { return now }, 25 * time.Minute},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -240,7 +239,7 @@ func TestEarlierDeadlineCounts(t *testing.T) {
 				p := f.peer(t, "")
 				m := request("", p.Queue(), "1", `{}`)
 				began := time.Now()
-				m.Expiration, m.Headers = test.expiration, map[string]any{"errand-deadline": test.header(began)}
+				m.AppID, m.Expiration, m.Timestamp = "errand", test.expiration, test.timestamp(began)
 				p.send(t, m)
 				if test.want < 0 {
 					wantStats(t, s, rpc.ServerStats{Expired: 1})

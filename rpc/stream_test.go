@@ -338,23 +338,26 @@ func TestStreamThatMakesNoSense(t *testing.T) {
 	}
 }
 
-func TestStreamNeedsItsHeaders(t *testing.T) {
+func TestStreamNeedsACallerThatKnowsTheForm(t *testing.T) {
 	t.Parallel()
-	later := time.Now().Add(time.Hour * 24 * 365 * 100).UnixMilli()
-	for name, headers := range map[string]map[string]any{
-		"none":            nil,
-		"no deadline":     {"errand-credit": int64(8)},
-		"no credit":       {"errand-deadline": later},
-		"zero credit":     {"errand-deadline": later, "errand-credit": int64(0)},
-		"negative credit": {"errand-deadline": later, "errand-credit": int64(-8)},
-		"text":            {"errand-deadline": later, "errand-credit": "8"},
+	credit := func(v any) map[string]any { return map[string]any{"errand-credit": v} }
+	const ours, long = "errand", time.Hour
+	for name, m := range map[string]broker.Message{
+		"nothing":         {},
+		"another app":     {AppID: "another", Expiration: long, Headers: credit(int64(8))},
+		"no expiration":   {AppID: ours, Headers: credit(int64(8))},
+		"no credit":       {AppID: ours, Expiration: long},
+		"zero credit":     {AppID: ours, Expiration: long, Headers: credit(int64(0))},
+		"negative credit": {AppID: ours, Expiration: long, Headers: credit(int64(-8))},
+		"text":            {AppID: ours, Expiration: long, Headers: credit("8")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				f := newFake()
 				s, _ := stream(t, f, count)
 				p := f.peer(t, "")
-				p.send(t, broker.Message{Key: "pdf.pages", ReplyTo: p.Queue(), CorrelationID: "1", Body: []byte(`{"n":3}`), Headers: headers})
+				m.Key, m.ReplyTo, m.CorrelationID, m.Body = "pdf.pages", p.Queue(), "1", []byte(`{"n":3}`)
+				p.send(t, m)
 				in := p.receive(t)
 				if got := in.Headers["errand-code"]; got != "invalid_request" {
 					t.Errorf("got %+v, want code invalid_request", in.Message)
@@ -393,9 +396,8 @@ func TestCredit(t *testing.T) {
 				f := newFake()
 				s, _ := stream(t, f, count)
 				p := f.peer(t, "")
-				p.send(t, broker.Message{Key: "pdf.pages", ReplyTo: p.Queue(), CorrelationID: "1", Body: []byte(`{"n":100}`), Headers: map[string]any{
-					"errand-deadline": time.Now().Add(time.Minute).UnixMilli(), "errand-credit": test.credit,
-				}})
+				p.send(t, broker.Message{Key: "pdf.pages", ReplyTo: p.Queue(), CorrelationID: "1", Body: []byte(`{"n":100}`),
+					AppID: "errand", Expiration: time.Minute, Headers: map[string]any{"errand-credit": test.credit}})
 				control := p.receive(t).Headers["errand-control"].(string)
 				for _, seq := range test.credits {
 					for _, id := range []string{"1", "2", ""} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -11,16 +12,19 @@ import (
 	"github.com/errandq/errand/broker"
 )
 
-// Headers. The wire form is described in docs/explanation/wire.md.
+// appID is the app_id of requests whose caller knows this wire form, which is described in
+// docs/explanation/wire.md.
+const appID = "errand"
+
+// Headers. Most calls have none, because RabbitMQ pays for the table (decision 26).
 const (
-	prefix         = "errand-"
-	headerDeadline = prefix + "deadline" // Unix milliseconds; after that nobody waits
-	headerCredit   = prefix + "credit"   // how many items of a stream the caller takes in advance
-	headerCode     = prefix + "code"     // of an error
-	headerReply    = prefix + "reply"    // what a reply is, unless it is the result
-	headerControl  = prefix + "control"  // where the caller can send a word about a running call
-	headerAgain    = prefix + "again"    // how often a reply was sent again, because no queue took it
-	headerSeq      = prefix + "seq"      // number of an item, from 1; in a credit, how many are taken
+	prefix        = "errand-"
+	headerCredit  = prefix + "credit"  // how many items of a stream the caller takes in advance
+	headerCode    = prefix + "code"    // of an error
+	headerReply   = prefix + "reply"   // what a reply is, unless it is the result
+	headerControl = prefix + "control" // where the caller can send a word about a running call
+	headerAgain   = prefix + "again"   // how often a reply was sent again, because no queue took it
+	headerSeq     = prefix + "seq"     // number of an item, from 1; in a credit, how many are taken
 )
 
 // What replies are: values of headerReply.
@@ -99,22 +103,27 @@ func (r *Request) message(correlation, address string, deadline, now time.Time) 
 	if err := checkHeaders(r.Headers); err != nil {
 		return broker.Message{}, err
 	}
-	headers := make(map[string]any, len(r.Headers)+2)
-	for name, value := range r.Headers {
-		headers[name] = value
-	}
-	headers[headerDeadline] = deadline.UnixMilli()
+	headers := maps.Clone(r.Headers)
 	if r.items != nil {
+		if headers == nil {
+			headers = make(map[string]any, 1)
+		}
 		headers[headerCredit] = int64(window)
 	}
+	// A timestamp has whole seconds, so the expiration begins with the second too: their sum is the
+	// deadline. RabbitMQ keeps the request so much longer; servers don't run it.
+	sent := now.Truncate(time.Second)
+	wait := max(deadline.Sub(sent), time.Millisecond) // never none, which would mean for ever
 	return broker.Message{
 		Key:           r.Queue,
 		ID:            r.ID,
 		Type:          r.Method,
 		ContentType:   r.ContentType,
+		AppID:         appID,
 		CorrelationID: correlation,
 		ReplyTo:       address,
-		Expiration:    min(deadline.Sub(now), maxExpiration*time.Millisecond),
+		Timestamp:     sent,
+		Expiration:    min(wait, maxExpiration*time.Millisecond),
 		Transient:     true,
 		Headers:       headers,
 		Body:          r.Body,
@@ -129,7 +138,7 @@ type incoming struct {
 	deadline    time.Time // zero: it names none
 	credit      int64     // of a stream
 	// known says that the caller knows this wire form: it can be told more than the result, and
-	// tells when it has stopped waiting.
+	// tells when it has stopped waiting. It has a deadline.
 	known bool
 }
 
@@ -146,10 +155,10 @@ func readRequest(m *broker.Message, now time.Time) incoming {
 	if m.Expiration > 0 {
 		in.deadline = now.Add(m.Expiration)
 	}
-	if ms, ok := broker.Integer(m.Headers[headerDeadline]); ok {
-		in.known = in.correlation != ""
+	in.known = m.AppID == appID && in.correlation != "" && m.Expiration > 0
+	if in.known && !m.Timestamp.IsZero() {
 		// The earlier of the two, in case that the caller's clock is ahead of ours.
-		if t := time.UnixMilli(ms); in.deadline.IsZero() || t.Before(in.deadline) {
+		if t := m.Timestamp.Add(m.Expiration); t.Before(in.deadline) {
 			in.deadline = t
 		}
 	}
@@ -182,7 +191,6 @@ func (in *incoming) reply(r Response, headers map[string]any) broker.Message {
 	}
 	return broker.Message{
 		Key:           in.replyTo,
-		ID:            in.correlation,
 		CorrelationID: in.correlation,
 		ContentType:   r.ContentType,
 		Transient:     true,
@@ -231,7 +239,7 @@ func readReply(m *broker.Message) reply {
 
 // control is a word to the running call id.
 func control(queue, kind, id string, headers map[string]any) broker.Message {
-	return broker.Message{Key: queue, ID: id, CorrelationID: id, Type: kind, Transient: true, Optional: true, Headers: headers}
+	return broker.Message{Key: queue, CorrelationID: id, Type: kind, Transient: true, Optional: true, Headers: headers}
 }
 
 // ended is why ctx has ended: its error, and its cause if that says more.

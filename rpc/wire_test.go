@@ -14,8 +14,12 @@ import (
 
 func TestReadRequest(t *testing.T) {
 	t.Parallel()
-	now := time.UnixMilli(1_800_000_000_000)
-	at := func(d time.Duration) int64 { return now.Add(d).UnixMilli() }
+	now := time.UnixMilli(1_800_000_000_400)
+	second := time.UnixMilli(1_800_000_000_000)
+	ours := func(m broker.Message) broker.Message {
+		m.AppID = appID
+		return m
+	}
 	tests := []struct {
 		name     string
 		message  broker.Message
@@ -28,12 +32,16 @@ func TestReadRequest(t *testing.T) {
 		{"foreign", broker.Message{CorrelationID: "c"}, "c", time.Time{}, 0, false},
 		{"foreign with an ID", broker.Message{ID: "i", CorrelationID: "c"}, "i", time.Time{}, 0, false},
 		{"expiration", broker.Message{Expiration: time.Second}, "", now.Add(time.Second), 0, false},
-		{"ours", broker.Message{ID: "i", CorrelationID: "i", Expiration: time.Second, Headers: map[string]any{headerDeadline: at(time.Second)}}, "i", now.Add(time.Second), 0, true},
-		{"a deadline but nothing to name the call by", broker.Message{ID: "i", Headers: map[string]any{headerDeadline: at(time.Second)}}, "i", now.Add(time.Second), 0, false},
-		{"the header is earlier", broker.Message{CorrelationID: "c", Expiration: time.Hour, Headers: map[string]any{headerDeadline: at(time.Second)}}, "c", now.Add(time.Second), 0, true},
-		{"the expiration is earlier", broker.Message{CorrelationID: "c", Expiration: time.Second, Headers: map[string]any{headerDeadline: at(time.Hour)}}, "c", now.Add(time.Second), 0, true},
-		{"no number", broker.Message{CorrelationID: "c", Headers: map[string]any{headerDeadline: "soon", headerCredit: 1.5}}, "c", time.Time{}, 0, false},
+		{"foreign with a clock of its own", broker.Message{CorrelationID: "c", Expiration: time.Second, Timestamp: second.Add(-time.Hour)}, "c", now.Add(time.Second), 0, false},
+		{"ours", ours(broker.Message{ID: "i", CorrelationID: "c", Expiration: time.Second, Timestamp: second}), "i", second.Add(time.Second), 0, true},
+		{"that waited", ours(broker.Message{CorrelationID: "c", Expiration: 5 * time.Second, Timestamp: second.Add(-3 * time.Second)}), "c", second.Add(2 * time.Second), 0, true},
+		{"whose deadline is over", ours(broker.Message{CorrelationID: "c", Expiration: time.Second, Timestamp: second.Add(-3 * time.Second)}), "c", second.Add(-2 * time.Second), 0, true},
+		{"with a clock ahead", ours(broker.Message{CorrelationID: "c", Expiration: time.Second, Timestamp: second.Add(time.Hour)}), "c", now.Add(time.Second), 0, true},
+		{"without a timestamp", ours(broker.Message{CorrelationID: "c", Expiration: time.Second}), "c", now.Add(time.Second), 0, true},
+		{"without an expiration", ours(broker.Message{CorrelationID: "c", Timestamp: second}), "c", time.Time{}, 0, false},
+		{"nothing to name the call by", ours(broker.Message{ID: "i", Expiration: time.Second, Timestamp: second}), "i", now.Add(time.Second), 0, false},
 		{"credit", broker.Message{Headers: map[string]any{headerCredit: int16(-3)}}, "", time.Time{}, -3, false},
+		{"no number", broker.Message{Headers: map[string]any{headerCredit: 1.5}}, "", time.Time{}, 0, false},
 	}
 	for _, test := range tests {
 		in := readRequest(&test.message, now)
@@ -45,18 +53,29 @@ func TestReadRequest(t *testing.T) {
 
 func TestMessageOfARequest(t *testing.T) {
 	t.Parallel()
-	now := time.UnixMilli(1_800_000_000_000)
+	now := time.UnixMilli(1_800_000_000_400)
+	second := now.Truncate(time.Second)
 	r := Request{ID: "i", Method: "m", Queue: "q", ContentType: "text/plain", Body: []byte("b"), Headers: map[string]any{"own": "x"}}
 	m, err := r.message("1", "reply", now.Add(time.Second), now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.Exchange != "" || m.Key != "q" || m.Type != "m" || m.ID != "i" || m.CorrelationID != "1" || m.ReplyTo != "reply" ||
-		m.ContentType != "text/plain" || string(m.Body) != "b" || !m.Transient || m.Optional || m.Expiration != time.Second {
+		m.ContentType != "text/plain" || string(m.Body) != "b" || !m.Transient || m.Optional || m.Expiration != 1400*time.Millisecond {
 		t.Errorf("got %+v", m)
 	}
-	if len(m.Headers) != 2 || m.Headers["own"] != "x" || m.Headers[headerDeadline] != now.Add(time.Second).UnixMilli() {
-		t.Errorf("got headers %v, want the own one and the deadline", m.Headers)
+	if m.AppID != appID || !m.Timestamp.Equal(second) {
+		t.Errorf("got app_id %q and timestamp %v, want %q and %v", m.AppID, m.Timestamp, appID, second)
+	}
+	if in := readRequest(&m, now); !in.known || !in.deadline.Equal(now.Add(time.Second)) {
+		t.Errorf("a server reads deadline %v, known %v, want %v", in.deadline, in.known, now.Add(time.Second))
+	}
+	if len(m.Headers) != 1 || m.Headers["own"] != "x" {
+		t.Errorf("got headers %v, want the own one alone", m.Headers)
+	}
+	m, err = r.message("1", "reply", now.Add(-time.Hour), now)
+	if in := readRequest(&m, now); err != nil || !in.known || !in.deadline.Before(now) {
+		t.Errorf("sent too late: a server reads deadline %v, known %v, and %v, want one before %v", in.deadline, in.known, err, now)
 	}
 	r.items = func(context.Context, Response) error { return nil }
 	m, err = r.message("1", "reply", now.Add(1000*time.Hour*24), now)
