@@ -49,12 +49,7 @@ func TestAddressOfSomebodyElseIsNotOurs(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer stranger.Close()
-	swallows, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer swallows.Close()
-	port := func(a net.Addr) int { return a.(*net.TCPAddr).Port }
+	swallows := listen(t)
 	conf := settings{user: "errand", password: "ours"}
 	for name, c := range map[string]struct {
 		own          netip.Addr
@@ -62,8 +57,8 @@ func TestAddressOfSomebodyElseIsNotOurs(t *testing.T) {
 	}{
 		"none":              {},
 		"nobody's":          {netip.MustParseAddr("127.0.0.1"), 1, 1},
-		"one that swallows": {netip.MustParseAddr("127.0.0.1"), port(swallows.Addr()), port(swallows.Addr())},
-		"not RabbitMQ's":    {netip.MustParseAddr("127.0.0.1"), port(stranger.Listener.Addr()), port(stranger.Listener.Addr())},
+		"one that swallows": {netip.MustParseAddr("127.0.0.1"), port(swallows), port(swallows)},
+		"not RabbitMQ's":    {netip.MustParseAddr("127.0.0.1"), port(stranger.Listener), port(stranger.Listener)},
 	} {
 		conf.amqp, conf.manage = c.amqp, c.manage
 		began := time.Now()
@@ -79,8 +74,9 @@ func TestAddressOfSomebodyElseIsNotOurs(t *testing.T) {
 // The password tells our node from another RabbitMQ.
 func TestAnotherRabbitMQIsNotOurs(t *testing.T) {
 	t.Parallel()
-	amqp := startPeer(t)
 	for password, want := range map[string]bool{"ours": true, "theirs": false} {
+		amqp, offered := listen(t), make(chan error, 1)
+		go func() { offered <- offer(amqp) }()
 		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, got, _ := r.BasicAuth(); got != password {
 				w.WriteHeader(http.StatusUnauthorized)
@@ -88,7 +84,7 @@ func TestAnotherRabbitMQIsNotOurs(t *testing.T) {
 			}
 			_, _ = w.Write([]byte(`{"rabbitmq_version":"4.0.5"}`))
 		}))
-		conf := settings{user: "errand", password: "ours", amqp: amqp, manage: api.Listener.Addr().(*net.TCPAddr).Port}
+		conf := settings{user: "errand", password: "ours", amqp: port(amqp), manage: port(api.Listener)}
 		e, ok := reach(t.Context(), conf, netip.MustParseAddr("127.0.0.1"))
 		if ok != want {
 			t.Errorf("a server with %s password counts as ours: %v", password, ok)
@@ -97,30 +93,36 @@ func TestAnotherRabbitMQIsNotOurs(t *testing.T) {
 			e.manage.close()
 		}
 		api.Close()
+		amqp.Close()
+		if err := <-offered; err != nil {
+			t.Errorf("AMQP was not asked for: %v", err)
+		}
 	}
 }
 
-// startPeer starts a server that offers AMQP 0-9-1 to whoever greets it, and returns its port.
-func startPeer(t *testing.T) int {
+// offer answers the first who greets with AMQP 0-9-1, as RabbitMQ begins to.
+func offer(l net.Listener) error {
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, make([]byte, 8)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte{1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 10})
+	return err
+}
+
+// listen listens on a free port until the test ends.
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := io.ReadFull(conn, make([]byte, 8)); err == nil {
-				_, _ = conn.Write([]byte{1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 10})
-			}
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { l.Close() })
+	return l
 }
+
+func port(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }

@@ -100,9 +100,9 @@ const vhostTries = 5
 // putVhost makes a vhost. It says nothing of a default queue type, so that the server's own
 // default holds.
 //
-// A cluster of RabbitMQ 4.3 fails at it once in some thousand times, with no_such_vhost of the new
-// vhost itself: the node that makes it tells the others to start it, and one has not heard of it
-// yet. What is then there of it is deleted, and it is made again.
+// A cluster of RabbitMQ 4.3.6 was seen to fail at it, rarely, with no_such_vhost of the new vhost
+// itself: the node that makes it tells the others to start it, and one has not heard of it yet.
+// What is then there of it is deleted, and it is made again.
 func (m *management) putVhost(ctx context.Context, name string) (err error) {
 	path := "/api/vhosts/" + name
 	body := map[string]string{"description": "made by errand's devserver"}

@@ -34,8 +34,8 @@ func TestConnectionsAreClosedThoughOneEndsMeanwhile(t *testing.T) {
 	}
 }
 
-// A cluster fails at a new vhost that one of its nodes does not know yet. Made again as it is, it
-// would stay unstarted there.
+// A cluster may fail at a new vhost that one of its nodes does not know yet. What is half made is
+// deleted before the next try.
 func TestVhostIsMadeAgainWhereANodeDidNotKnowIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -216,7 +216,6 @@ func TestForeignCallersDeadline(t *testing.T) {
 // request's expiration says.
 func TestEarlierDeadlineCounts(t *testing.T) {
 	t.Parallel()
-	const hour = time.Hour
 	tests := []struct {
 		name       string
 		expiration time.Duration
@@ -224,12 +223,12 @@ func TestEarlierDeadlineCounts(t *testing.T) {
 		want       time.Duration // negative: it is not run
 	}{
 		{"sent now", 3 * time.Second, func(now time.Time) time.Time { return now }, 3 * time.Second},
-		{"clock ahead", 3 * time.Second, func(now time.Time) time.Time { return now.Add(hour) }, 3 * time.Second},
+		{"clock ahead", 3 * time.Second, func(now time.Time) time.Time { return now.Add(time.Hour) }, 3 * time.Second},
 		{"waited, or clock behind", 10 * time.Second, func(now time.Time) time.Time { return now.Add(-4 * time.Second) }, 6 * time.Second},
 		{"in the past", 10 * time.Second, func(now time.Time) time.Time { return now.Add(-10 * time.Second) }, -1},
-		{"before 1970", hour, func(time.Time) time.Time { return time.Unix(-1<<40, 0) }, -1},
+		{"before 1970", time.Hour, func(time.Time) time.Time { return time.Unix(-1<<40, 0) }, -1},
 		{"no timestamp", 3 * time.Second, func(time.Time) time.Time { return time.Time{} }, 3 * time.Second},
-		{"longer than RabbitMQ lets a delivery stay", hour, func(now time.Time) time.Time { return now }, 25 * time.Minute},
+		{"longer than RabbitMQ lets a delivery stay", time.Hour, func(now time.Time) time.Time { return now }, 25 * time.Minute},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
